@@ -75,7 +75,7 @@ void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns)
 
 /* ---- a look ---- */
 
-static bool is_lost(const struct heartbeat *h, int peer, uint64_t now_ns)
+bool heartbeat_is_silent(const struct heartbeat *h, int peer, uint64_t now_ns)
 {
     const struct heartbeat_worker *w = &h->workers[peer];
     if (w->lost || layout_rank(&h->layout, peer) == 0) return false;
@@ -154,7 +154,8 @@ struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_
     }
     for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers; p++) {
         bool first = found.loss != LOST_WORKER || h->workers[p].heard_ns < h->workers[found.peer].heard_ns;
-        if (is_lost(h, p, now_ns) && first) found = (struct heartbeat_found){LOST_WORKER, p, PEER_COORDINATOR};
+        if (heartbeat_is_silent(h, p, now_ns) && first)
+            found = (struct heartbeat_found){LOST_WORKER, p, PEER_COORDINATOR};
     }
     return found;
 }

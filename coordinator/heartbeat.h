@@ -87,6 +87,9 @@ struct heartbeat_found {
  * awaits: of each group; NULL: no texts are unfinished. */
 struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_awaits *awaits, uint64_t now_ns);
 
+/* Longer than it may be. */
+bool heartbeat_is_silent(const struct heartbeat *h, int peer, uint64_t now_ns);
+
 /* The worker that this one's pass waits for; PEER_COORDINATOR: none. */
 int heartbeat_waits_for(const struct heartbeat *h, int peer);
 

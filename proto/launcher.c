@@ -114,12 +114,12 @@ void launcher_join(int rank)
     if (rank > 0) sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term, .sa_flags = (int)SA_RESETHAND}, NULL);
 }
 
-void launcher_tell(const char *why)
+bool launcher_tell(const char *why)
 {
     char line[sizeof((struct err *)0)->text + LINE_BYTES];
-    if (script < 0) return;
+    if (script < 0) return false;
     snprintf(line, sizeof line, "why %s\n", why);
-    say(line);
+    return say(line);
 }
 
 void launcher_leave(int code)

@@ -34,8 +34,8 @@ bool launcher_is_there(int *rank, int *size);
 /* Called once, before anything is read or written. Returns in every process but the stand-in. From now on the process
  * ends with its parent. */
 void launcher_join(int rank);
-/* Why a rank that is not rank 0 ends by itself. */
-void launcher_tell(const char *why);
+/* Why a rank that is not rank 0 ends by itself. False: nobody shows it. */
+bool launcher_tell(const char *why);
 /* The process ends by itself, and has printed its cause if the code is not 0. A signal handler may call it. */
 void launcher_leave(int code);
 

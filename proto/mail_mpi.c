@@ -75,11 +75,12 @@ static void *limit_start(void *unused)
     bool over = start.over;
     pthread_mutex_unlock(&start.lock);
     if (over) return NULL;
-    char which[80] = "a rank is stopped, or cannot be reached";
+    char which[80] = "a rank is stopped, or cannot be reached", why[200];
     int stopped;
     if (launcher_stopped(&stopped)) snprintf(which, sizeof which, "rank %d, on this host, is stopped", stopped);
-    fprintf(stderr, "pilotfish: rank %d has waited for %d s for all ranks to start: %s\n", start.rank, start.limit_s,
-            which);
+    snprintf(why, sizeof why, "rank %d has waited for %d s for all ranks to start: %s", start.rank, start.limit_s,
+             which);
+    if (start.rank <= 0 || !launcher_tell(why)) fprintf(stderr, "pilotfish: %s\n", why);
     launcher_leave(E_PEER);
     _exit(E_PEER);
 }

@@ -10,33 +10,37 @@ DIES: the library of tests/lib/dies.c. --long: every third call of each, and man
 """
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 pilotfish, tiny, scripts, dies = (os.path.abspath(p) for p in sys.argv[1:5])
 is_long = sys.argv[5:] == ["--long"]
-MARK = f"MARK_OF_THIS_TEST={os.getpid()}"
+START_S = 10  # --start-wait: more than MPI takes to start on a busy machine
 N_CALLS = 90  # of each process, to its first messages
+lock = threading.Lock()
 n_runs = n_wrong = 0
 
 
 def wrong(what, err):
     global n_wrong
-    n_wrong += 1
+    with lock:
+        n_wrong += 1
     print(f"WRONG: {what}\n    {err!r}", flush=True)
 
 
-def processes():
-    """All that this test started: {process: its name}."""
+def processes(mark):
+    """All that this launch started: {process: its name}."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/environ", "rb") as f, open(f"/proc/{pid}/comm") as name:
-                if MARK.encode() in f.read().split(b"\0"):
+                if f"MARK_OF_THIS_TEST={mark}".encode() in f.read().split(b"\0"):
                     found[int(pid)] = name.read().strip()
         except OSError:
             pass
@@ -57,29 +61,33 @@ GENERATE = ("generate", "--big", "big.gguf", "--raw", "--tp", "2", "--ignore-eos
 
 
 def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", call=GENERATE, **variables):
-    """kill: called with the running script, to kill what it likes. says: what the one line has to."""
+    """kill: called with the running script and the launch's mark, to kill what it likes. says: what the one line has
+    to."""
     global n_runs
-    n_runs += 1
+    with lock:
+        n_runs += 1
+        mark = f"{os.getpid()}.{n_runs}"
     command = [f"{scripts}/mpirun", "-n", "3", program, *call[:-1], *options, call[-1]]
-    environment = {**os.environ, MARK.split("=")[0]: MARK.split("=")[1], **variables}
-    with open("err", "w+b") as err:
+    environment = {**os.environ, "MARK_OF_THIS_TEST": mark, **variables}
+    with tempfile.TemporaryFile() as err:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
                                env=environment)
         if kill:
-            kill(run)
+            kill(run, mark)
         # From the start, which has its own time on a busy machine; what is lost is lost within it.
-        ended = within(30 if is_long else 20, lambda: run.poll() is not None)
+        own_s = 30 if is_long else 20
+        ended = within(own_s + int(variables.get("PILOTFISH_START_WAIT", 0)), lambda: run.poll() is not None)
         err.seek(0)
         said = err.read()
     if not ended:
-        wrong(f"{what}: does not end: {processes()}", said)
+        wrong(f"{what}: does not end: {processes(mark)}", said)
     elif run.returncode != code:
         wrong(f"{what}: exit {run.returncode}, not {code}", said)
     elif code in (4, 5) and (len(re.findall(rb"(?m)^pilotfish: ", said)) != 1 or not re.search(says, said)):
         wrong(f"{what}: not one line", said)
-    if ended and not within(10, lambda: not processes()):
-        wrong(f"{what}: leaves {processes()}", said)
-    for pid in processes():
+    if ended and not within(10, lambda: not processes(mark)):
+        wrong(f"{what}: leaves {processes(mark)}", said)
+    for pid in processes(mark):
         os.kill(pid, signal.SIGKILL)
     run.wait()
 
@@ -95,33 +103,45 @@ def without_collective(rank):
 
 
 def before_the_program(rank, by="KILL", **how):
-    with open("pilotfish", "w") as f:
+    os.mkdir(by)
+    with open(f"{by}/pilotfish", "w") as f:
         f.write(f'#!/bin/sh\n[ "${{OMPI_COMM_WORLD_RANK:-$PMIX_RANK}}" = {rank} ] && kill -{by} $$\n'
                 f'exec {pilotfish} "$@"\n')
-    os.chmod("pilotfish", 0o755)
-    lose(f"rank {rank} before it is the program, by {by}", 5, program="./pilotfish", **how)
+    os.chmod(f"{by}/pilotfish", 0o755)
+    lose(f"rank {rank} before it is the program, by {by}", 5, program=f"{by}/pilotfish", **how)
+    shutil.rmtree(by)
 
 
 def stopped():
-    host, wait = socket.gethostname().encode(), {"PILOTFISH_START_WAIT": "3", "LD_PRELOAD": dies}
-    starts = rb"rank 0 has waited for 3 s for all ranks to start: rank %d, on this host, is stopped"
-    before_the_program(1, "STOP", says=starts % 1, PILOTFISH_START_WAIT="3")
-    for what, who, says in (
-            ("in MPI_Init", "2:20:STOP", starts % 2),
-            ("before it has begun", "2:send1:STOP", rb"host %s \(rank 2, .*\) does not answer: nothing came from it" % host),
-            ("before its Hello", "1:send2:STOP", rb"host %s \(rank 1, .*ast heard 3\.\d s ago \(Loading" % host),
-            ("while it loads", "2:send4:STOP", rb"host %s \(rank 2, .*ast heard 3\.\d s ago \(Loading" % host)):
-        lose(f"a rank is stopped {what}", 5, says=says, DIE=who, **wait)
+    """Side by side, as they mostly wait."""
+    host, wait = re.escape(socket.gethostname().encode()), str(START_S)
+    named = {"PILOTFISH_START_WAIT": wait, "LD_PRELOAD": dies}
+    starts = rb"rank 0 has waited for %d s for all ranks to start: rank %%d, on this host, is stopped" % START_S
+    ready = rb"verifier on host %s \(rank %%d, .*\) does not answer: %%s" % host
+    surveyed = rb"rank %%d on host %s does not answer: nothing came from it within %d s" % (host, START_S)
+    cases = [threading.Thread(target=before_the_program, args=(1, "STOP"),
+                              kwargs={"says": starts % 1, "PILOTFISH_START_WAIT": wait})]
+    for what, who, says in (("in MPI_Init", "2:20:STOP", starts % 2),
+                            ("before it has begun", "2:send1:STOP", ready % (2, b"nothing came from it")),
+                            ("before its Hello", "1:send2:STOP", ready % (1, rb"last heard .* s ago \(Loading")),
+                            ("while it loads", "2:send4:STOP", ready % (2, rb"last heard .* s ago \(Loading"))):
+        cases.append(threading.Thread(target=lose, args=(f"a rank is stopped {what}", 5),
+                                      kwargs={"says": says, "DIE": who, **named}))
     for what, who in (("before its answer", "2:send1:STOP"), ("amid the measurement", "1:send20:STOP")):
-        lose(f"the doctor: a rank is stopped {what}", 5, call=("doctor",), DIE=who, **wait,
-             says=rb"rank %s on host %s does not answer: nothing came from it within 3 s" % (who[:1].encode(), host))
+        cases.append(threading.Thread(target=lose, args=(f"the doctor: a rank is stopped {what}", 5),
+                                      kwargs={"says": surveyed % int(who[0]), "call": ("doctor",), "DIE": who, **named}))
+    for at_once in cases[::2], cases[1::2]:
+        for case in at_once:
+            case.start()
+        for case in at_once:
+            case.join()
 
 
 def once_there_are(n, which):
     """Kills the script or the launcher when there are n processes of this run."""
-    def kill(run):
-        within(20, lambda: len(processes()) >= n)
-        launchers = [p for p, name in processes().items() if p != run.pid and re.match("mpi|prte|orte", name)]
+    def kill(run, mark):
+        within(20, lambda: len(processes(mark)) >= n)
+        launchers = [p for p, name in processes(mark).items() if p != run.pid and re.match("mpi|prte|orte", name)]
         victims = [run.pid] if which == "script" else launchers
         for pid in victims[:1]:
             os.kill(pid, signal.SIGKILL)

@@ -310,8 +310,8 @@ static int run_steps(struct engine *e, const struct engine_span *span, int n_ste
         atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
     head_note_wanted(e);
-    assert(e->n_steps == 1 || (e->n_steps <= engine_steps_most(e) && e->on_device && !e->n_judge_max && !e->n_best &&
-                               !e->any_samples));
+    assert(e->n_steps == 1 ||
+           (e->n_steps <= engine_steps_most(e) && e->on_device && !e->n_judge_max && !e->n_best && !e->any_samples));
     int rc = run(e, e->device ? forward_device_run : forward_run, err);
     if (rc != OK || !e->heads) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
