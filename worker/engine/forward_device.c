@@ -113,6 +113,7 @@ static int load_matrix(struct engine *e, const struct piece *p, size_t n_before,
 {
     struct forward_device *d = e->device;
     int n_out = p->row_to - p->row_from;
+    size_t n_panel = matrix_bytes(e->k, p->matrix->type, p->matrix->n_in, PANEL);
     *handle = DEVICE_NONE;
     if (n_out == 0) return OK;
     *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
@@ -121,8 +122,9 @@ static int load_matrix(struct engine *e, const struct piece *p, size_t n_before,
         const void *rows[PANEL];
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
         d->table->fill(d->device, *handle, panel, rows);
-        size_t n_bytes = matrix_bytes(e->k, p->matrix->type, p->matrix->n_in, panel * PANEL);
-        watch_show(&e->watch, "loading", NULL, n_before + n_bytes, e->model.n_bytes);
+        size_t at = (size_t)panel * n_panel;
+        if (at / LOAD_STEP != (at + n_panel) / LOAD_STEP)
+            watch_show(&e->watch, "loading", NULL, n_before + at, e->model.n_bytes);
     }
     return OK;
 }

@@ -8,8 +8,6 @@
 #include "worker/engine/pieces.h"
 #include "worker/engine/requantize.h"
 
-enum { STEP_BYTES = 16 << 20 };
-
 struct packing {
     const struct piece *piece;
     const struct kernels *k; /* NULL: the numbers are looked at, and not kept */
@@ -73,10 +71,10 @@ static int pack(struct packing *job, const char *path, struct err *err)
     bool is_kept = job->k && job->piece->matrix;
     size_t n_bytes = is_kept ? piece_bytes(job->piece, job->k) : 0;
     job->bad = job->piece->vector && !check_vector(job->piece);
-    job->n_steps = 1 + (int)(n_bytes / STEP_BYTES);
+    job->n_steps = 1 + (int)(n_bytes / LOAD_STEP);
     for (job->step = 0; !job->piece->vector && job->step < job->n_steps; job->step++) {
-        if (is_kept)
-            watch_show(job->watch, "loading", NULL, job->n_before + (size_t)job->step * STEP_BYTES, job->n_all);
+        if (job->step > 0)
+            watch_show(job->watch, "loading", NULL, job->n_before + (size_t)job->step * LOAD_STEP, job->n_all);
         pool_run(job->pool, pack_part, job);
     }
     return job->bad ? check_failed(job->piece, path, err) : OK;

@@ -12,6 +12,7 @@
 #include "proto/files/gguf.h"
 
 enum { PIECE_ALIGN = 64 };
+enum { LOAD_STEP = 16 << 20 }; /* bytes of a piece between two signs of progress */
 
 /* A tensor, or rows of it. The matrices of a stack count their rows on. */
 struct piece {
