@@ -128,12 +128,12 @@ static int take_matrix(struct engine *e, const struct piece *p, int *handle, str
 static int load_matrix(struct engine *e, const struct piece *p, size_t n_before, int handle, struct err *err)
 {
     const struct forward_device *d = e->device;
-    size_t said = 0;
+    size_t step = LOAD_STEP;
     for (int panel = 0; panel * PANEL < p->row_to - p->row_from; panel++) {
         const void *rows[PANEL];
         size_t n_bytes = matrix_bytes(e->k, e->table, p->matrix->type, p->matrix->n_in, panel * PANEL);
-        for (; said <= n_bytes; said += LOAD_STEP)
-            watch_show(&e->watch, "loading", NULL, n_before + said, e->model.n_bytes);
+        for (; step <= n_bytes; step += LOAD_STEP)
+            watch_show(&e->watch, "loading", NULL, n_before + step, e->model.n_bytes);
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
         d->table->fill(d->device, handle, panel, rows);
     }

@@ -73,7 +73,7 @@ static int pack(struct packing *job, const char *path, struct err *err)
     job->bad = job->piece->vector && !check_vector(job->piece);
     job->n_steps = 1 + (int)(n_bytes / LOAD_STEP);
     for (job->step = 0; !job->piece->vector && job->step < job->n_steps; job->step++) {
-        if (is_kept)
+        if (job->step > 0)
             watch_show(job->watch, "loading", NULL, job->n_before + (size_t)job->step * LOAD_STEP, job->n_all);
         pool_run(job->pool, pack_part, job);
     }

@@ -13,6 +13,7 @@
 #include "proto/files/gguf.h"
 
 enum { PIECE_ALIGN = 64 };
+enum { LOAD_STEP = 16 << 20 }; /* bytes of a piece between two signs of progress */
 
 /* A tensor, or rows of it. The matrices of a stack count their rows on. */
 struct piece {
@@ -61,8 +62,6 @@ void pieces_free(struct pieces *p);
 
 /* The format in which a matrix is kept. */
 enum quant pieces_kept_type(const struct pieces *p, const struct gguf_tensor *t);
-
-enum { LOAD_STEP = 16 << 20 }; /* bytes; before each so many of a matrix a load says how far it is */
 
 /* Bytes of memory, once packed by the kernels, or by a device (NULL: none), in its own. */
 size_t matrix_bytes(const struct kernels *k, const struct device_table *device, enum quant type, int n_in, int n_rows);
