@@ -180,7 +180,7 @@ static __global__ void __launch_bounds__(MM_THREADS, PF_BESIDE) mm_cluster(mm_cl
         const uint4 *x = reinterpret_cast<const uint4 *>(slice) + lane;
         float acc[P][NT][4] = {};
         n -= n_here;
-#pragma unroll(mm_stages(TYPE, P) <= 3 ? mm_stages(TYPE, P) : 1)
+#pragma unroll(mm_stages(TYPE, P) <= 3 ? 2 * mm_stages(TYPE, P) : 1)
         for (int group = 0; group < n_fed; group++) {
             chain<TYPE, NT, P>(acc, ring_wait(r), x, lane, lane_bytes);
             x += 2 * NT * WARP;

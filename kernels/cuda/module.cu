@@ -6,7 +6,7 @@
  * A graph is of a class of rows: 8, 16, 32 or 64. What differs between two passes of a class is in tables on the
  * device, which the graph's first nodes bring: rows, of which those past the pass have no slot, and lists, which end in
  * places of no row. Passes of more rows, and experts, whose ops differ each time, are launched one by one. */
-#include "kernels/cuda/device_ops.cuh"
+#include "kernels/cuda/device_fuse.cuh"
 #include "kernels/cuda/selftest.h"
 #include "kernels/now.h"
 
@@ -185,7 +185,7 @@ static int launch_ops(device *d, size_t from, int n_words)
     if (rc == 0 && n_words)
         rc = cudaMemcpyAsync(d->lists, d->host.lists, (size_t)n_words * sizeof *d->lists, cudaMemcpyHostToDevice,
                              d->stream);
-    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error; i++) rc = run_op(d, &d->ops[i]);
+    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error;) rc = run_some(d, from, &i);
     const device_op *last = &d->ops[d->next - 1];
     if (rc == 0 && last->kind == DEVICE_HEAD) rc = copy_verdict(d, last);
     return rc == 0 && ends_pass(last) ? copy_back(d, d->x_comes) : rc;
@@ -227,8 +227,7 @@ static void run_ops(device *d, size_t from, bool padded, int n_words)
     replay *r = padded && d->captures ? replay_of(d, from) : nullptr;
     if (r && !r->graph) capture(d, r, from, n_words);
     if (r && r->graph) {
-        for (size_t i = from; i < d->next; i++)
-            if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i], false);
+        note_replay(d, from);
         check(d, cudaGraphLaunch(r->graph, d->stream));
     } else {
         check(d, launch_ops(d, from, n_words));
