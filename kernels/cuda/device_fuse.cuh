@@ -9,11 +9,15 @@
 
 #include "kernels/cuda/device_ops.cuh"
 
-/* Whether an ADD of these ops has left the scales of X as it is at op i. */
+/* Whether an ADD of these ops has left the scales of X as it is at op i. Behind a HEAD there may be other rows. */
 static bool is_scaled(const device *d, size_t from, size_t i)
 {
-    while (i > from && d->ops[i - 1].kind != DEVICE_ADD && d->ops[i - 1].kind != DEVICE_SHARE) i--;
-    return i > from && d->ops[i - 1].kind == DEVICE_ADD;
+    for (; i > from; i--) {
+        const enum device_op_kind kind = d->ops[i - 1].kind;
+        if (kind == DEVICE_ADD) return true;
+        if (kind == DEVICE_SHARE || kind == DEVICE_HEAD) return false;
+    }
+    return false;
 }
 
 /* The op behind the products from i on that go by clusters and leave `source` as it is. */
@@ -26,7 +30,7 @@ static size_t behind_products(device *d, size_t i, int n_rows, enum device_buffe
 }
 
 /* Whether nobody else reads the READY at i, of ops [from, d->next): until the next one, or the HEAD that ends a pass.
- * What `logits` reads after that is written when it is asked for. */
+ * For what reads it after that there is write_ready. */
 static bool is_fused(device *d, size_t from, size_t i)
 {
     const device_op *op = &d->ops[i];
@@ -40,6 +44,14 @@ static bool is_fused(device *d, size_t from, size_t i)
         if (d->ops[next].kind == DEVICE_PRODUCT || d->ops[next].kind == DEVICE_HEAD) return false;
     }
     return false;
+}
+
+/* The newest READY, if only products have made it, before its lists on the device become others. */
+static int write_ready(device *d)
+{
+    if (!d->is_latent) return 0;
+    d->after_kernel = false;
+    return run_ready(d, &d->latent);
 }
 
 /* What is left to be read after a graph of ops [from, d->next). */

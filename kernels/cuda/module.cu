@@ -54,6 +54,7 @@ static void cuda_begin(device *d, const device_row *rows, int n_rows, const floa
     d->n_rows = n_rows;
     d->next = 0;
     d->is_back = true; /* of no ops */
+    d->is_latent = false;
     d->ops.clear();
     d->x_comes = x != nullptr;
     d->x_is_back = d->x_comes;
@@ -242,6 +243,7 @@ static void cuda_run(device *d)
     while (d->next < d->ops.size() && !d->lost && !d->comms.error) {
         const size_t from = d->next;
         const bool padded = pads(d, from);
+        check(d, write_ready(d));
         int n_words = 0;
         d->n_run = padded ? class_of(d->n_rows) : d->n_rows;
         while (d->next < d->ops.size() && place_lists(d, &d->ops[d->next], padded, &n_words)) d->next++;
@@ -318,9 +320,8 @@ static void cuda_logits(device *d, float *out, size_t ld, int i_matrix, int row,
 {
     const int n_panels = (n + PANEL - 1) / PANEL;
     if (!enter(d) || n_rows == 0) return;
-    d->after_kernel = false;
-    if (d->is_latent) check(d, run_ready(d, &d->latent));
-    if (check(d, run_product(d, i_matrix, row, n_rows, i_panel, n_panels, d->logits, HEAD_CHUNK, alone_on(d))))
+    if (check(d, write_ready(d)) &&
+        check(d, run_product(d, i_matrix, row, n_rows, i_panel, n_panels, d->logits, HEAD_CHUNK, alone_on(d))))
         copy_rows(d, out, ld, d->logits, HEAD_CHUNK, n_rows, n_panels * PANEL, cudaMemcpyDeviceToHost);
 }
 

@@ -425,7 +425,7 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
     for (int i = 0; i < N_ROWS * N_IN; i++) x[i] = noise(2);
     int32_t judge[N_ROWS * N_JUDGE];
     struct device_row rows[N_ROWS];
-    struct head_part expected[N_ROWS][N_CHUNKS], parts[N_ROWS * N_CHUNKS];
+    struct head_part expected[N_ROWS][N_CHUNKS], parts[N_ROWS * N_CHUNKS], twice[N_ROWS * N_CHUNKS];
     float judged[N_ROWS * N_JUDGE], asked[N_ROWS * N_JUDGE];
     for (int i = 0; i < N_ROWS; i++) {
         rows[i] = (struct device_row){0, i, -1};
@@ -473,6 +473,11 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
             run(d);
             table->end(d, rows, x);
             table->head(d, parts, judged);
+            table->record(d, &head); /* of the same rows once more */
+            run(d);
+            table->head(d, twice, asked);
+            assert_memory_equal(judged, asked, sizeof asked);
+            assert_memory_equal(parts, twice, (size_t)(whole ? N_ROWS : N_ROWS * N_CHUNKS) * sizeof *parts);
             for (int i = 0; i < N_ROWS * N_JUDGE; i++) asked[i] = -INFINITY;
             for (int c = 0; c < N_CHUNKS; c++) {
                 int first = c * HEAD_CHUNK, n = N_IDS - first < HEAD_CHUNK ? N_IDS - first : HEAD_CHUNK;
