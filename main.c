@@ -147,7 +147,8 @@ static int open_router(struct program *p, struct err *err)
 /* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
-    struct launch launch = {p->config.launch.layout, p->router, start_workers, lose_worker, p};
+    struct launch launch = {p->config.launch.layout,          p->router, start_workers, lose_worker,
+                            p->launched ? mpi_host_of : NULL, p};
     int rc = launch.layout.n_ranks == 1 && !is_synthetic(p) ? options_need_models(&p->o, err)
                                                             : OK; /* other ranks may have them */
     if (rc == OK) rc = worker_command_of(&p->o)(&p->o, &launch, err);
@@ -197,7 +198,7 @@ static int first_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
     struct mpi_bridge *bridge;
-    int rc = mpi_bridge_open(&bridge, &world, err);
+    int rc = mpi_bridge_open(&bridge, &world, p->o.start_wait_s, err);
     if (rc != OK) return complain(err);
     rc = lay_out(p, world.size, err);
     if (rc == OK) rc = open_router(p, err);
@@ -234,7 +235,7 @@ static int other_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
     void *comm;
-    int rc = mpi_start(&world, err);
+    int rc = mpi_start(&world, p->o.start_wait_s, err);
     if (rc != OK) return complain(err);
     rc = mpi_join(&p->config.launch, &comm, err);
     bool joined = rc == OK;
@@ -362,15 +363,28 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
     return doctor_run(&in, stdout, err);
 }
 
+/* MPI_Finalize waits for a lost rank. */
+static void end_survey(int rc, const struct err *err)
+{
+    if (rc != E_PEER) {
+        mpi_finish();
+        return;
+    }
+    complain(err);
+    launcher_leave(rc);
+    if (launcher_is_direct()) _exit(rc);
+    mpi_abort(rc);
+}
+
 static int run_doctor(struct program *p, struct err *err)
 {
     struct mpi_world world;
     struct mpi_rank *ranks;
     if (!p->launched) return doctor(p, NULL, NULL, err);
-    int rc = survey_ranks(&world, p->o.threads, &ranks, err);
+    int rc = survey_ranks(&world, p->o.threads, p->o.start_wait_s, &ranks, err);
     if (rc == OK && ranks) rc = doctor(p, &world, ranks, err);
     free(ranks);
-    mpi_finish();
+    end_survey(rc, err);
     return rc;
 }
 
@@ -403,13 +417,13 @@ static int run_plan(struct program *p, struct err *err)
     struct mpi_rank *ranks = NULL;
     struct plan_sources s = {planner_sizes, simulate_layout, p, hosts, 0, PASS_ROWS, MAX_JOBS, p->argv[0]};
     bool measures = p->o.measure && p->launched;
-    int rc = measures ? survey_ranks(&world, p->o.threads, &ranks, err) : OK;
+    int rc = measures ? survey_ranks(&world, p->o.threads, p->o.start_wait_s, &ranks, err) : OK;
     if (rc == OK && p->o.measure && !measures) s.n_measured = survey_this_host(hosts);
     if (ranks) s.n_measured = mpi_survey_hosts(hosts, ranks, world.size);
     if (rc == OK && p->rank == 0) rc = pick_kernels(p, err);
     if (rc == OK && p->rank == 0) rc = command_plan(&p->o, &s, err);
     free(ranks);
-    if (measures) mpi_finish();
+    if (measures) end_survey(rc, err);
     return rc;
 }
 

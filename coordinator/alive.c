@@ -103,6 +103,11 @@ void alive_close(struct alive *a)
 
 /* ---- the coordinator's side ---- */
 
+void alive_await(struct alive *a, int peer, int start_s)
+{
+    heartbeat_await(&a->heartbeat, peer, (uint64_t)start_s * UINT64_C(1000000000), clock_now_ns());
+}
+
 void alive_begin(struct alive *a, int peer)
 {
     heartbeat_begin(&a->heartbeat, peer, clock_now_ns());
@@ -137,7 +142,13 @@ int alive_look(struct alive *a, const enum heartbeat_awaits *awaits, struct hear
     if (found->loss == LOST_MESSAGE)
         return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
                        name.text, last.text);
-    return err_set(err, E_PEER, "%s does not answer: %s", name.text, last.text);
+    char others[400] = "";
+    for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {
+        size_t n = strlen(others);
+        if (p != found->peer && heartbeat_is_silent(&a->heartbeat, p, now_ns))
+            snprintf(others + n, sizeof others - n, "; nor does %s", workers_name(a->workers, p).text);
+    }
+    return err_set(err, E_PEER, "%s does not answer: %s%s", name.text, last.text, others);
 }
 
 void alive_lose(struct alive *a, int peer)

@@ -18,6 +18,8 @@ struct alive;
 int alive_open(struct alive **out, struct router *router, const struct workers *workers, struct err *err);
 void alive_close(struct alive *a); /* NULL is fine */
 
+/* heartbeat_await. */
+void alive_await(struct alive *a, int peer, int start_s);
 /* The worker is ready: its deadlines begin, and it gets its first Ping. */
 void alive_begin(struct alive *a, int peer);
 void alive_heard(struct alive *a, int peer, const struct message *m);

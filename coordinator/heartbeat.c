@@ -19,6 +19,13 @@ void heartbeat_free(struct heartbeat *h)
     *h = (struct heartbeat){0};
 }
 
+void heartbeat_await(struct heartbeat *h, int peer, uint64_t start_ns, uint64_t now_ns)
+{
+    h->workers[peer].begun_ns = now_ns;
+    h->workers[peer].start_ns = start_ns;
+    if (!h->looked_ns) h->looked_ns = now_ns;
+}
+
 void heartbeat_begin(struct heartbeat *h, int peer, uint64_t now_ns)
 {
     h->workers[peer] =
@@ -40,6 +47,7 @@ void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uin
     struct heartbeat_worker *w = &h->workers[peer];
     w->heard_ns = now_ns;
     w->tag = (int)m->tag;
+    if (m->tag == TAG_HELLO) w->start_ns = 0;
     if (m->tag != TAG_PONG) {
         w->moved_ns = now_ns;
         return;
@@ -67,11 +75,13 @@ void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns)
 
 /* ---- a look ---- */
 
-static bool is_lost(const struct heartbeat *h, int peer, uint64_t now_ns)
+bool heartbeat_is_silent(const struct heartbeat *h, int peer, uint64_t now_ns)
 {
     const struct heartbeat_worker *w = &h->workers[peer];
-    if (!w->begun || w->lost || layout_rank(&h->layout, peer) == 0) return false;
-    return deadline_since(w->heard_ns, now_ns) > deadline_ns(w->pong.block_us);
+    if (w->lost || layout_rank(&h->layout, peer) == 0) return false;
+    if (w->begun) return deadline_since(w->heard_ns, now_ns) > deadline_ns(w->pong.block_us);
+    uint64_t since_ns = w->heard_ns > w->begun_ns ? w->heard_ns : w->begun_ns;
+    return w->start_ns && deadline_since(since_ns, now_ns) > w->start_ns;
 }
 
 /* From whom it gets nothing any more, though that one serves for long enough and answers the coordinator;
@@ -142,8 +152,11 @@ struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_
         int other = missed_by(h, p, now_ns);
         if (other != PEER_COORDINATOR) found = (struct heartbeat_found){LOST_LINK, p, other};
     }
-    for (int p = h->layout.n_peers; --p > PEER_COORDINATOR;)
-        if (is_lost(h, p, now_ns)) found = (struct heartbeat_found){LOST_WORKER, p, PEER_COORDINATOR};
+    for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers; p++) {
+        bool first = found.loss != LOST_WORKER || h->workers[p].heard_ns < h->workers[found.peer].heard_ns;
+        if (heartbeat_is_silent(h, p, now_ns) && first)
+            found = (struct heartbeat_found){LOST_WORKER, p, PEER_COORDINATOR};
+    }
     return found;
 }
 
@@ -158,6 +171,11 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
     const struct heartbeat_worker *w = &h->workers[peer];
     struct heartbeat_said said;
     char what[64] = "";
+    if (!w->tag) {
+        snprintf(said.text, sizeof said.text, "nothing came from it within %.1f s",
+                 (double)deadline_since(w->begun_ns, now_ns) / (double)second_ns);
+        return said;
+    }
     const char *state = !w->n_pongs ? "" : w->pong.busy ? ", computing" : ", idle";
     if (w->n_pongs) snprintf(what, sizeof what, " after pass %u", w->pong.n_passes);
     snprintf(said.text, sizeof said.text, "last heard %.1f s ago (%s%s%s)",

@@ -1,6 +1,7 @@
 /* heartbeat.h -- which workers are alive, by what has come from them. Pure: times are given.
  *
- *   Ready ──▶ heard ◀── any message ── silence of a deadline (deadline.h) ──▶ lost
+ *   awaited ──▶ Hello ──▶ awaited (Welcome) ──▶ Ready ──▶ heard
+ *      └───────── silence of a deadline (deadline.h) ─────────┴──▶ lost
  *
  * Every worker gets a Ping every PING_MS (alive.h), and answers it whatever it does. If the coordinator itself was
  * stopped for a while, its silence is nobody's: all deadlines begin anew. A message that an emulated network still
@@ -37,10 +38,11 @@ struct round_trips { /* the last ones */
 };
 
 struct heartbeat_worker {
-    bool begun, lost;
-    uint64_t begun_ns, heard_ns;
+    bool begun, lost;                    /* begun: it is Ready */
+    uint64_t begun_ns, heard_ns;         /* begun_ns: before Ready, since when it is awaited */
+    uint64_t start_ns;                   /* before Ready, how long it may be silent; 0: nothing is expected of it */
     uint64_t moved_ns;                   /* the last message that was neither Ping nor Pong, to or from it */
-    int tag;                             /* of its last message */
+    int tag;                             /* of its last message; 0: none came */
     struct pong pong;                    /* the last one, without its text; n_pongs 0: none yet */
     char draft_plan[PART_PLAN_MOST + 1]; /* that text; "": none */
     unsigned n_pongs;
@@ -58,7 +60,9 @@ struct heartbeat {
 int heartbeat_init(struct heartbeat *h, const struct layout *l, struct err *err);
 void heartbeat_free(struct heartbeat *h); /* zeroed is fine */
 
-void heartbeat_begin(struct heartbeat *h, int peer, uint64_t now_ns);
+/* It starts: until its Hello, or from Welcome until it is Ready, it is silent for start_ns at most. */
+void heartbeat_await(struct heartbeat *h, int peer, uint64_t start_ns, uint64_t now_ns);
+void heartbeat_begin(struct heartbeat *h, int peer, uint64_t now_ns); /* Ready */
 void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uint64_t now_ns);
 void heartbeat_sent(struct heartbeat *h, int peer, uint64_t now_ns); /* something that is no Ping */
 /* Messages from or to this peer are on their way until then. */
@@ -79,8 +83,12 @@ struct heartbeat_found {
                   in, one that has done fewer passes than another, or the leader */
     int other; /* LOST_LINK */
 };
-/* The first loss there is. awaits: of each group; NULL: no texts are unfinished. */
+/* The first loss there is; of several workers the one that is silent for longest: others may wait for it, in MPI.
+ * awaits: of each group; NULL: no texts are unfinished. */
 struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_awaits *awaits, uint64_t now_ns);
+
+/* Longer than it may be. */
+bool heartbeat_is_silent(const struct heartbeat *h, int peer, uint64_t now_ns);
 
 /* The worker that this one's pass waits for; PEER_COORDINATOR: none. */
 int heartbeat_waits_for(const struct heartbeat *h, int peer);

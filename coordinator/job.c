@@ -16,7 +16,7 @@
 #include "proto/launcher.h"
 #include "proto/prefix_hash.h"
 
-enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
+enum { ARENA = 1 << 20, TICK_MS = 200 };
 
 struct job {
     struct job_config c;
@@ -29,8 +29,8 @@ struct job {
     uv_loop_t loop;
     uv_async_t mail_came;
     uv_signal_t on_int, on_term;
-    uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: whether all are alive */
-    bool late, has_guest;
+    uv_timer_t ticks, looks; /* ticks: for progress; looks: whether all are alive */
+    bool has_guest;
 
     struct draft_profile profiles[GROUPS_MOST];     /* from all texts of a group so far */
     struct job_link up[MAX_PEERS], down[MAX_PEERS]; /* by peer */
@@ -100,6 +100,7 @@ static int welcome(struct job *j, int peer, const struct shares *shares, struct 
                                           .n_ctx = (uint32_t)j->workers.n_ctx,
                                           .stage_share = shares->stages,
                                           .shard_share = shares->shards}};
+    alive_await(j->alive, peer, j->c.start_s);
     return post(j, peer, &m, NULL, err);
 }
 
@@ -326,7 +327,7 @@ int job_terminated(const struct job *j, struct err *err)
     char by[40] = "";
     struct worker_name who;
     snprintf(who.text, sizeof who.text, "rank %d", rank);
-    if (j->workers.seen[peer].hello) who = workers_name(&j->workers, peer);
+    if (*j->workers.seen[peer].host) who = workers_name(&j->workers, peer);
     if (name)
         snprintf(by, sizeof by, " to signal %d (%s)", signum, name);
     else if (signum > 0)
@@ -372,29 +373,15 @@ static void on_look(uv_timer_t *handle)
         fail(j, &err);
 }
 
-static void on_deadline(uv_timer_t *handle)
-{
-    ((struct job *)handle->data)->late = true;
-}
-
 static void wake(void *mail_came)
 {
     uv_async_send(mail_came);
 }
 
-/* Runs the loop until *count is that of all workers, or something goes wrong, or wait_ms are over. */
-static int run_until(struct job *j, const int *count, int wait_ms, const char *what)
+/* Runs the loop until *count is that of all workers, or something goes wrong. */
+static int run_until(struct job *j, const int *count)
 {
-    int n = j->workers.n;
-    j->late = false;
-    uv_timer_start(&j->deadline, on_deadline, (uint64_t)wait_ms, 0);
-    while (j->rc == OK && *count < n && !j->late) uv_run(&j->loop, UV_RUN_ONCE);
-    uv_timer_stop(&j->deadline);
-    if (j->rc == OK && *count < n) {
-        struct err err;
-        err_set(&err, E_PEER, "%d of %d workers %s within %d s", *count, n, what, wait_ms / 1000);
-        fail(j, &err);
-    }
+    while (j->rc == OK && *count < j->workers.n) uv_run(&j->loop, UV_RUN_ONCE);
     return j->rc;
 }
 
@@ -416,7 +403,7 @@ static void leave_signals(struct job *j)
 static int watch_loop(struct job *j, struct err *err)
 {
     uv_handle_t *handles[] = {(uv_handle_t *)&j->mail_came, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
-                              (uv_handle_t *)&j->deadline,  (uv_handle_t *)&j->ticks,  (uv_handle_t *)&j->looks};
+                              (uv_handle_t *)&j->ticks, (uv_handle_t *)&j->looks};
     int rc = loop_open(&j->loop, err);
     if (rc != OK) return rc;
     rc = uv_async_init(&j->loop, &j->mail_came, on_mail);
@@ -426,7 +413,6 @@ static int watch_loop(struct job *j, struct err *err)
         loop_close(&j->loop);
         return err_set(err, E_LAYOUT, "cannot start the event loop: %s", uv_strerror(rc));
     }
-    uv_timer_init(&j->loop, &j->deadline);
     uv_timer_init(&j->loop, &j->ticks);
     uv_timer_init(&j->loop, &j->looks);
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
@@ -499,7 +485,7 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
         free(j);
         return rc;
     }
-    rc = workers_init(&j->workers, &config->layout, err);
+    rc = workers_init(&j->workers, &config->layout, config->host_of, err);
     if (rc == OK) rc = alive_open(&j->alive, router, &j->workers, err);
     if (rc == OK) rc = wire_arena_init(&j->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
@@ -508,14 +494,15 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
     if (rc == OK) rc = open_guest(j, err);
     if (rc == OK) {
         uv_timer_start(&j->looks, on_look, LOOK_MS, LOOK_MS);
+        for (int p = PEER_COORDINATOR + 1; p < config->layout.n_peers; p++) alive_await(j->alive, p, config->start_s);
         uv_async_send(&j->mail_came); /* messages that came before the hook was there */
-        rc = run_until(j, &j->workers.n_hello, HELLO_WAIT_MS, "said Hello");
+        rc = run_until(j, &j->workers.n_hello);
         if (rc == OK && (config->auto_stages || config->auto_shards)) {
             rc = send_shares(j, &j->err);
-            if (rc == OK) rc = run_until(j, &j->workers.n_hello, HELLO_WAIT_MS, "said Hello with their shares");
+            if (rc == OK) rc = run_until(j, &j->workers.n_hello);
         }
         if (rc == OK) rc = welcome_all(j, &j->err);
-        if (rc == OK) rc = run_until(j, &j->workers.n_ready, LOAD_WAIT_MS, "were ready");
+        if (rc == OK) rc = run_until(j, &j->workers.n_ready);
         clear_progress(j);
         if (rc != OK) *err = j->err;
         if (rc == OK) rc = open_spec(j, err);

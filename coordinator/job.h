@@ -40,6 +40,8 @@ struct job_config {
     int n_slots;                      /* requests that run at once: of all groups, shared out evenly */
     bool auto_stages, auto_shards;    /* the workers' shares are chosen when all have said Hello (shares.h) */
     int self_max, prompt_rows;        /* see struct spec_config */
+    int start_s;                      /* how long a worker may be silent before it is Ready (deadline.h) */
+    const char *(*host_of)(int rank); /* see workers_init */
     bool interruptible; /* during a run Ctrl-C ends its requests as they are; between runs the job watches no signal */
     bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
     void (*on_lost)(void *arg); /* called when a worker is lost without a word: nothing may wait for it; NULL: none */

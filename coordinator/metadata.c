@@ -6,7 +6,7 @@
 #include "proto/layout.h"
 #include "proto/wire.h"
 
-enum { WAIT_MS = 60000, ARENA = 256 << 10, PARTS_MOST = 1 << 14 /* a GiB */ };
+enum { ARENA = 256 << 10, PARTS_MOST = 1 << 14 /* a GiB */ };
 
 struct hearing {
     struct metadata *list;
@@ -75,14 +75,14 @@ static const struct metadata *first_open(const struct hearing *h)
     return NULL;
 }
 
-static int hear_all(struct hearing *h, struct mailbox *mailbox, struct err *err)
+static int hear_all(struct hearing *h, struct mailbox *mailbox, int start_s, struct err *err)
 {
     const struct metadata *m;
     while ((m = first_open(h))) {
         struct mail mail;
-        int rc = mailbox_wait(mailbox, &mail, WAIT_MS, err);
+        int rc = mailbox_wait(mailbox, &mail, start_s ? start_s * 1000 : -1, err);
         if (rc == MAIL_NONE)
-            return err_set(err, E_PEER, "peer %d sent no vocabulary within %d s", m->peer, WAIT_MS / 1000);
+            return err_set(err, E_PEER, "%s does not answer: no vocabulary came from it within %d s", m->who, start_s);
         if (rc == OK) rc = on_mail(h, &mail, err);
         if (rc != OK) return rc;
     }
@@ -101,14 +101,14 @@ static int put_back(struct hearing *h, struct router *router, struct err *err)
     return rc;
 }
 
-int metadata_receive(struct router *router, struct metadata *list, int n, struct err *err)
+int metadata_receive(struct router *router, struct metadata *list, int n, int start_s, struct err *err)
 {
     struct hearing h = {.list = list, .n = n};
     struct err second;
     int rc = wire_arena_init(&h.arena, ARENA, err);
     struct mailbox *mailbox = rc == OK ? router_mailbox(router, PEER_COORDINATOR, NULL, NULL) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = hear_all(&h, mailbox, err);
+    if (rc == OK) rc = hear_all(&h, mailbox, start_s, err);
     mailbox_close(mailbox);
     int back = put_back(&h, router, rc == OK ? err : &second);
     wire_arena_free(&h.arena);

@@ -20,7 +20,12 @@ static int receive_metadata(struct runtime *s, struct err *err)
     const struct layout *l = &s->launch->layout;
     if (!s->o.big) s->metadata[n++].peer = group_leader(layout_verifier(l, 0));
     if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = group_leader(layout_drafter(l, 0));
-    return n ? metadata_receive(s->launch->router, s->metadata, n, err) : OK;
+    for (struct metadata *m = s->metadata; m < s->metadata + n; m++) {
+        int rank = layout_rank(l, m->peer);
+        const char *host = s->launch->host_of ? s->launch->host_of(rank) : "";
+        snprintf(m->who, sizeof m->who, "rank %d on host %s", rank, host);
+    }
+    return n ? metadata_receive(s->launch->router, s->metadata, n, s->o.start_wait_s, err) : OK;
 }
 
 static int open_model(struct runtime *s, const char *path, const struct group *group, struct gguf *g,
@@ -73,6 +78,8 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .vocab_little = s->little_t ? gguf_vocab_hash(&s->little) : 0,
         .n_ctx = s->o.ctx,
         .n_slots = n_slots,
+        .start_s = s->o.start_wait_s,
+        .host_of = s->launch->host_of,
         .n_ids = s->n_ids,
         .n_proposed = s->o.draft_vocab && s->o.draft_vocab < s->n_ids ? s->o.draft_vocab : s->n_ids,
         .interruptible = s->o.command == CMD_CHAT || s->o.command == CMD_SERVE,

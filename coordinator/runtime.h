@@ -21,6 +21,7 @@ struct launch { /* where a command runs */
     struct router *router;
     int (*start)(void *arg, struct err *err); /* the workers of this process */
     void (*on_lost)(void *arg);               /* a worker is lost: nothing may wait for it */
+    const char *(*host_of)(int rank);         /* before its Hello; NULL: not known */
     void *arg;
 };
 

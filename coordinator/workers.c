@@ -6,11 +6,16 @@
 #include "proto/launcher.h"
 #include "proto/show.h"
 
-int workers_init(struct workers *w, const struct layout *l, struct err *err)
+int workers_init(struct workers *w, const struct layout *l, const char *(*host_of)(int rank), struct err *err)
 {
     *w = (struct workers){.layout = *l, .n = l->n_peers - 1};
     w->seen = calloc((size_t)l->n_peers, sizeof *w->seen);
-    return w->seen ? OK : err_set(err, E_FAIL, "out of memory");
+    if (!w->seen) return err_set(err, E_FAIL, "out of memory");
+    for (int p = PEER_COORDINATOR + 1; p < l->n_peers && host_of; p++) {
+        const char *host = host_of(layout_rank(l, p));
+        show_text(w->seen[p].host, sizeof w->seen[p].host, host, strlen(host));
+    }
+    return OK;
 }
 
 void workers_free(struct workers *w)
@@ -49,6 +54,7 @@ void workers_expect_again(struct workers *w, int group)
 int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *err)
 {
     struct worker_seen *seen = &w->seen[from];
+    if (!seen->hello && !n_bytes) return OK; /* it has begun */
     if (!seen->hello || seen->ready || n_bytes > seen->h.weights_bytes)
         return err_set(err, E_PEER, "peer %d has loaded %llu bytes, which it was not asked for", from,
                        (unsigned long long)n_bytes);

@@ -30,7 +30,8 @@ struct workers {
     int n_slots, n_ctx;       /* n_slots: of each group of verifiers. Both are set by workers_set_context */
 };
 
-int workers_init(struct workers *w, const struct layout *l, struct err *err);
+/* host_of: what is known of a rank's host before its Hello; NULL: nothing. */
+int workers_init(struct workers *w, const struct layout *l, const char *(*host_of)(int rank), struct err *err);
 void workers_free(struct workers *w); /* zeroed is fine */
 
 /* E_PEER: a message that may not come now, or has values that cannot be. */

@@ -26,7 +26,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 3, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
+enum { DEVICE_VERSION = 4, DEVICE_NONE = -1, DEVICE_JUDGED = 16, DEVICE_BEST = 4096 };
 
 struct device;
 
@@ -50,6 +50,18 @@ struct device_about {
 struct device_row {
     int slot, pos;
     int bad; /* the entry in which a number was not finite; below 0: none yet. end sets it */
+};
+
+/* Beside its parts, of a row of HEAD: */
+struct device_ask {
+    float inv_t; /* 1 / temperature: the greatest key of its ids, by this noise (noise.h); 0: none */
+    uint32_t seed, sample, position;
+    uint32_t best; /* 1: its best n_best ids; 0: none */
+};
+
+struct device_best { /* id INT32_MAX: there are no more */
+    int32_t id;
+    float logit;
 };
 
 /* Rows on the device, [n_rows, width]. READY: those that a product reads, as it reads them. */
@@ -86,7 +98,7 @@ enum device_op_kind {
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */
     DEVICE_CLEAR,    /* Y = +0 */
     DEVICE_MIX,      /* row rows[i] of Y += weights[i] * row i of PAIR, rounded twice */
-    DEVICE_HEAD,     /* the logits of the first n_rows of READY, reduced: what `head` gives; the last op of a pass */
+    DEVICE_HEAD,     /* logits of the first n_rows of READY, reduced (`head`, `chosen`); the last op of a pass */
     DEVICE_GATHER,   /* columns [from[i], from[i+1]) of `buffer`, of the first n_rows: what shard i computed of them */
     DEVICE_SHARE,    /* X = that of shard 0 */
 };
@@ -111,6 +123,10 @@ struct device_op {
     int n_judge, n_ids;
     bool whole;      /* the chunks of a row are merged, in increasing order */
     const int *from; /* GATHER: [shards + 1], ascending; parts may be empty. Borrowed as `rows` */
+    /* HEAD: [n_rows], borrowed as `judge`; NULL: of all rows their parts alone. Row i of the matrix is of id
+     * first_id + i. n_best <= HEAD_CHUNK, n_rows * n_best <= DEVICE_BEST. */
+    const struct device_ask *asks;
+    int first_id, n_best;
 };
 
 /* Devices that exchange rows by themselves: the shards of a stage; the same shard of all stages. */
@@ -144,7 +160,7 @@ struct device_table {
     /* 1: done; 0: not yet, at this time of the clock; -1: lost, also since it was done: then what get, end, logits and
      * row gave since the last poll is nothing. */
     int (*poll)(struct device *d, uint64_t until_ns);
-    /* x goes out (NULL: it stays), and which rows are bad. */
+    /* x goes out (NULL: it stays), and which rows are bad. Then another HEAD of the pass may be recorded, run, polled. */
     void (*end)(struct device *d, struct device_row *rows, float *x);
     /* out[n_rows, ld] = READY rows [row, row + n_rows) . rows [16 i_panel, + n) of a matrix; whole panels. */
     void (*logits)(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n);
@@ -179,6 +195,11 @@ struct device_table {
     /* After an error poll answers -1. comm_abort: nothing waits for others any more; then there is only close. */
     void (*exchanges)(struct device *d, struct device_exchanges *out);
     void (*comm_abort)(struct device *d);
+    /* What a matrix takes of the memory that probe tells. */
+    size_t (*matrix_bytes)(enum quant type, int n_in, int n_out);
+    /* After end, of a HEAD with asks: picks[n_rows], best[n_rows, n_best], best first; ids are rows of the matrix.
+     * NULL where head is. */
+    void (*chosen)(struct device *d, struct head_pick *picks, struct device_best *best);
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/device.h"
+#include "kernels/noise.h"
 #include "kernels/now.h"
 
 enum { ALIGN = 64, MANY = 64, DEVICES = 256 }; /* each is this CPU */
@@ -73,6 +74,11 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
     return NULL;
 }
 
+static size_t ref_matrix_bytes(enum quant type, int n_in, int n_out)
+{
+    return (size_t)((n_out + PANEL - 1) / PANEL) * k->panel_bytes(type, n_in);
+}
+
 static int ref_matrix(struct device *d, enum quant type, int n_in, int n_out)
 {
     struct weights w = {type, n_in, n_out, k->panel_bytes(type, n_in), NULL};
@@ -80,7 +86,7 @@ static int ref_matrix(struct device *d, enum quant type, int n_in, int n_out)
         d->n_matrices % MANY ? d->matrices : realloc(d->matrices, (size_t)(d->n_matrices + MANY) * sizeof *d->matrices);
     if (!grown) return -1;
     d->matrices = grown;
-    if (!(w.panels = zeros((size_t)((n_out + PANEL - 1) / PANEL) * w.panel_bytes))) return -1;
+    if (!(w.panels = zeros(ref_matrix_bytes(type, n_in, n_out)))) return -1;
     d->matrices[d->n_matrices] = w;
     return d->n_matrices++;
 }
@@ -315,6 +321,47 @@ static void ref_head(struct device *d, struct head_part *parts, float *judged)
     }
 }
 
+/* Greater logit (or key) first, then the smaller id. */
+static bool better(float a, int32_t id_a, float b, int32_t id_b)
+{
+    return a > b || (a == b && id_a < id_b);
+}
+
+static void best_insert(struct device_best *best, int n_best, struct device_best new)
+{
+    int to = n_best - 1;
+    if (!better(new.logit, new.id, best[to].logit, best[to].id)) return;
+    for (; to > 0 && better(new.logit, new.id, best[to - 1].logit, best[to - 1].id); to--) best[to] = best[to - 1];
+    best[to] = new;
+}
+
+/* Of row i all ids, one after another. */
+static void choose(struct device *d, const struct device_op *op, int i, struct head_pick *pick,
+                   struct device_best *best)
+{
+    const struct device_ask *c = &op->asks[i];
+    *pick = (struct head_pick){-INFINITY, -INFINITY, INT32_MAX};
+    for (int n = 0; n < op->n_best; n++) best[n] = (struct device_best){INT32_MAX, -INFINITY};
+    for (int id = 0; id < op->rows[i] && (c->inv_t > 0 || c->best); id++) {
+        if (id % HEAD_CHUNK == 0)
+            ref_logits(d, d->logits, HEAD_CHUNK, op->matrix, i, 1, id / PANEL,
+                       op->n_ids - id < HEAD_CHUNK ? op->n_ids - id : HEAD_CHUNK);
+        float logit = d->logits[id % HEAD_CHUNK];
+        if (c->inv_t > 0) {
+            uint32_t of_noise = (uint32_t)(op->first_id + id);
+            float key = fmaf(logit, c->inv_t, noise_gumbel(c->seed, c->sample, c->position, of_noise));
+            if (better(key, id, pick->key, pick->id)) *pick = (struct head_pick){key, logit, id};
+        }
+        if (c->best) best_insert(best, op->n_best, (struct device_best){id, logit});
+    }
+}
+
+static void ref_chosen(struct device *d, struct head_pick *picks, struct device_best *best)
+{
+    const struct device_op *op = &d->ops[d->n_ops - 1];
+    for (int i = 0; i < op->n_rows; i++) choose(d, op, i, &picks[i], best + i * op->n_best);
+}
+
 static void ref_copy(struct device *d, int to, int from, int n)
 {
     size_t n_bytes = (size_t)n * (size_t)d->s.d_head * sizeof *d->keys;
@@ -370,4 +417,6 @@ const struct device_table device_ref = {.version = DEVICE_VERSION,
                                         .put = ref_put,
                                         .copy = ref_copy,
                                         .experts = true,
-                                        .head = ref_head};
+                                        .head = ref_head,
+                                        .matrix_bytes = ref_matrix_bytes,
+                                        .chosen = ref_chosen};

@@ -1,5 +1,5 @@
 /* expf.h -- expf of one number, by the operations that math_tables.h lists: math_expf on the CPU, and the same text on
- * a device. EXPF_OF, if it is set, says what kind of function it is there. The vector paths repeat it lane by lane. */
+ * a device. MATH_OF, if it is set, says what kind of function it is there. The vector paths repeat it lane by lane. */
 #ifndef KERNELS_EXPF_H
 #define KERNELS_EXPF_H
 
@@ -9,11 +9,11 @@
 
 #include "kernels/math_tables.h"
 
-#ifndef EXPF_OF
-#define EXPF_OF static inline
+#ifndef MATH_OF
+#define MATH_OF static inline
 #endif
 
-EXPF_OF float expf_of(float x)
+MATH_OF float expf_of(float x)
 {
     if (x != x) return x;
     if (x < EXPF_MIN) return 0.0f;

@@ -77,6 +77,11 @@ struct head_part {
     float sum;
 };
 
+struct head_pick { /* the greatest key, and its logit (ARITHMETIC.md, Sampling); id INT32_MAX: there is none */
+    float key, logit;
+    int32_t id;
+};
+
 struct softmax { /* over the positions so far: the sum of exp(score - max); {0}: no position */
     float max, sum;
 };

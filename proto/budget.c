@@ -4,8 +4,9 @@
 #include <math.h>
 #include <stdbool.h>
 
-static const double newest = 0.2;     /* weight of a new time in its mean */
-static const uint32_t forgets = 4096; /* passes */
+static const double newest = 0.2;      /* weight of a new time in its mean */
+static const uint32_t forgets = 4096;  /* passes */
+static const double least_gain = 1e-9; /* tokens: less is none */
 
 /* ---- what a pass takes ---- */
 
@@ -116,10 +117,9 @@ static void begin(struct hand *h, const int *rows)
     }
 }
 
-static double rate(const struct hand *h)
+static double time_of_pass(const struct hand *h, int n_rows)
 {
-    double ns = time_of(h->time_rows, h->time_ns, h->n_times, h->n_rows);
-    return ns > 0 ? h->tokens / ns : 0;
+    return time_of(h->time_rows, h->time_ns, h->n_times, n_rows);
 }
 
 /* One row more, where it is the likeliest to give a token. False: there is none. */
@@ -139,6 +139,18 @@ static bool give_row(struct hand *h, const int *rows)
     return true;
 }
 
+/* The most tokens that a pass without the others' rows gives for its time: what a row of this one must give, too. */
+static double best_rate(struct hand *h, const int *rows)
+{
+    double best = 0;
+    begin(h, rows);
+    do {
+        double ns = time_of_pass(h, h->n_rows - h->b->n_others);
+        if (ns > 0) best = fmax(best, h->tokens / ns);
+    } while (give_row(h, rows));
+    return best;
+}
+
 /* The rows are handed out in one order, so the best number of them is found by trying each. */
 double budget_rows(const struct budget *b, const struct budget_ask *asks, int n, int *rows)
 {
@@ -147,16 +159,16 @@ double budget_rows(const struct budget *b, const struct budget_ask *asks, int n,
     assert(n <= BUDGET_ASKS_MOST);
     h.n_times = known_times(b->times, h.time_rows, h.time_ns);
     give_least(asks, n, b->max_rows - b->n_rows, rows);
+    double rate = best_rate(&h, rows), best = -INFINITY;
     begin(&h, rows);
-    double best = rate(&h);
-    for (int i = 1; give_row(&h, rows); i++) {
-        double now = rate(&h);
-        if (now < best) continue; /* of equal ones the most: where no time is known, all */
-        best = now;
+    for (int i = 0; i == 0 || give_row(&h, rows); i++) {
+        double gain = h.tokens - rate * time_of_pass(&h, h.n_rows);
+        if (gain < best - least_gain) continue; /* of equal ones the most: where no time is known, all */
+        best = gain;
         n_best = i;
     }
     begin(&h, rows);
     for (int i = 0; i < n_best; i++) give_row(&h, rows);
     for (int i = 0; i < n; i++) rows[i] += h.given[i];
-    return best;
+    return rate;
 }

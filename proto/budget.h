@@ -4,8 +4,10 @@
  * of its text and gives a token. Behind it may come rows of drafts: the j-th is worth the chance S(j) = right^j that
  * all drafts up to it are right. All requests share what a pass of n rows takes, T(n), as measured: so a row goes where
  * its expected token is the likeliest, as long as the tokens of the pass over its time do not fall. Where T is flat all
- * that have room are checked, where it rises few are, and where max_rows is reached the likeliest. A request's own rows
- * go before all drafts; where there are more than a pass has room for, those that have waited for the longest go.
+ * that have room are checked, where it rises few are, and where max_rows is reached the likeliest. Rows of prompts take
+ * their time whoever gets the others: beside them a draft must give as much for its own as in a pass without. A
+ * request's own rows go before all drafts; where there are more than a pass has room for, those that have waited for
+ * the longest go.
  *
  * The verifiers' leader fills its passes so, and the coordinator decides by it whether drafts pay beside others.
  */
@@ -42,11 +44,12 @@ struct budget_ask {
 struct budget {
     const struct pass_times *times;
     int max_rows, n_rows; /* of the pass; those that are in it already */
+    int n_others;         /* of these, rows of prompts and the like */
     double n_tokens;      /* that these are expected to give */
 };
 
-/* rows: [n] what each gets: 0, or at least its `least`. Returns the tokens that the pass is expected to give, over the
- * ns that it takes; 0 where its time is not known. */
+/* rows: [n] what each gets: 0, or at least its `least`. Returns the tokens that a pass without n_others is expected to
+ * give, over the ns that it takes; 0 where its time is not known. */
 double budget_rows(const struct budget *b, const struct budget_ask *asks, int n, int *rows);
 
 #endif

@@ -1,6 +1,11 @@
 /* deadline.h -- how long a rank may be silent. Each sends a sign of life every PING_MS, whatever it does, but not
  * within a block of a pass: so the deadline is 2 s, or 10 of its blocks, whichever is longer.
  *
+ * Before it is Ready it sends one when MPI has started, with its Hello, and while it loads every PING_MS in which some
+ * of the weights came; a file's keys, a device take their time without any. So the deadline is --start-wait then, of
+ * each rank for itself: a load may take as long as it likes. MPI's start may take as long; others than rank 0 wait for
+ * that twice as long, so that rank 0 says it.
+ *
  * A look at the clock that comes AWAY_MS late: this process itself was stopped. The silence before it is nobody's.
  */
 #ifndef PROTO_DEADLINE_H

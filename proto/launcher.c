@@ -1,6 +1,7 @@
 #include "proto/launcher.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 #include "proto/err.h"
 
-enum { LINE_BYTES = 32 };
+enum { LINE_BYTES = 32, ANSWER_MS = 1000 };
 
 static int script = -1; /* the connection; one a process */
 
@@ -113,12 +114,12 @@ void launcher_join(int rank)
     if (rank > 0) sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term, .sa_flags = (int)SA_RESETHAND}, NULL);
 }
 
-void launcher_tell(const char *why)
+bool launcher_tell(const char *why)
 {
     char line[sizeof((struct err *)0)->text + LINE_BYTES];
-    if (script < 0) return;
+    if (script < 0) return false;
     snprintf(line, sizeof line, "why %s\n", why);
-    say(line);
+    return say(line);
 }
 
 void launcher_leave(int code)
@@ -135,4 +136,13 @@ bool launcher_lost(int *rank, int *signum)
     if (script < 0) return false;
     ssize_t n = recv(script, line, sizeof line - 1, MSG_DONTWAIT);
     return n > 0 && sscanf(line, "lost %d %d", rank, signum) == 2;
+}
+
+bool launcher_stopped(int *rank)
+{
+    char line[LINE_BYTES] = "";
+    struct pollfd answer = {.fd = script, .events = POLLIN};
+    if (script < 0 || !say("who 0\n") || poll(&answer, 1, ANSWER_MS) <= 0) return false;
+    ssize_t n = recv(script, line, sizeof line - 1, MSG_DONTWAIT);
+    return n > 0 && sscanf(line, "stopped %d", rank) == 1 && *rank >= 0;
 }

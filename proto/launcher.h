@@ -12,6 +12,7 @@
  *   why TEXT    rank N > 0: what makes it end, one line, which is shown if rank 0 shows nothing
  *   end CODE    it ends by itself
  *   told 15     rank N > 0: the launcher ends it, by SIGTERM
+ *   who 0       it waits for a rank that does not come; the answer is "stopped N", -1: none of this host is stopped
  *   run 0       rank 0 asks to be run. After it ran, the answer is "exit CODE"; if it cannot be run, "go 0": the
  *               stand-in becomes rank 0
  *
@@ -33,14 +34,17 @@ bool launcher_is_there(int *rank, int *size);
 /* Called once, before anything is read or written. Returns in every process but the stand-in. From now on the process
  * ends with its parent. */
 void launcher_join(int rank);
-/* Why a rank that is not rank 0 ends by itself. */
-void launcher_tell(const char *why);
+/* Why a rank that is not rank 0 ends by itself. False: nobody shows it. */
+bool launcher_tell(const char *why);
 /* The process ends by itself, and has printed its cause if the code is not 0. A signal handler may call it. */
 void launcher_leave(int code);
 
 /* Rank 0 has been told to end: which rank is lost, and the signal that ended it, 0: not known. False: that was not
  * said. */
 bool launcher_lost(int *rank, int *signum);
+
+/* A rank of this host that is stopped (SIGSTOP). False: there is none, or it is not known. */
+bool launcher_stopped(int *rank);
 
 /* The path of this program; "": not known. Borrowed for ever. */
 const char *launcher_program(void);

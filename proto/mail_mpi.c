@@ -2,8 +2,10 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -23,6 +25,7 @@ enum {
 };
 
 /* A message's last bytes: from, to, and its tag. They are at the end, so that the data is aligned as malloc's. */
+enum { HOST_BYTES = 64 };
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
@@ -35,8 +38,11 @@ static struct {
     MPI_Comm host;                /* of workers; only where their read loops are timed */
     bool crowded;                 /* more ranks than cores on this host */
     int *here, n_here;            /* owns: the ranks of this host */
-    char *texts[N_TEXTS];         /* owns: of the launch configuration that was received */
-} world = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, true, NULL, 0, {NULL}};
+    char *hosts;                  /* owns: [size][HOST_BYTES], each rank's */
+    int start_s;
+    char *texts[N_TEXTS]; /* owns: of the launch configuration that was received */
+} world = {
+    .mail = MPI_COMM_NULL, .stage = MPI_COMM_NULL, .stages = MPI_COMM_NULL, .host = MPI_COMM_NULL, .crowded = true};
 
 static int mpi_failed(int code, const char *what, struct err *err)
 {
@@ -44,6 +50,60 @@ static int mpi_failed(int code, const char *what, struct err *err)
     int n = 0;
     MPI_Error_string(code, text, &n);
     return err_set(err, E_PEER, "MPI: %s: %s", what, text);
+}
+
+/* ---- the limit of the start ---- */
+
+/* A thread, because nothing else runs while MPI waits for a rank. */
+static struct {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool runs, over;
+    int rank, limit_s;
+} start = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* In seconds that are counted: one in which this process was stopped is one, however long. */
+static void *limit_start(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&start.lock);
+    for (int s = 0; s < start.limit_s && !start.over; s++) {
+        struct timespec until = clock_after_us(1000000);
+        for (int late = 0; !late && !start.over;) late = pthread_cond_timedwait(&start.changed, &start.lock, &until);
+    }
+    bool over = start.over;
+    pthread_mutex_unlock(&start.lock);
+    if (over) return NULL;
+    char which[80] = "a rank is stopped, or cannot be reached", why[200];
+    int stopped;
+    if (launcher_stopped(&stopped)) snprintf(which, sizeof which, "rank %d, on this host, is stopped", stopped);
+    snprintf(why, sizeof why, "rank %d has waited for %d s for all ranks to start: %s", start.rank, start.limit_s,
+             which);
+    if (start.rank <= 0 || !launcher_tell(why)) fprintf(stderr, "pilotfish: %s\n", why);
+    launcher_leave(E_PEER);
+    _exit(E_PEER);
+}
+
+static void begin_limit(int rank, int start_s)
+{
+    clock_cond_init(&start.changed);
+    start.rank = rank;
+    start.limit_s = rank > 0 ? 2 * start_s : start_s;
+    start.over = false;
+    start.runs = start_s && pthread_create(&start.thread, NULL, limit_start, NULL) == 0;
+}
+
+static void end_limit(void)
+{
+    if (!start.runs) return;
+    pthread_mutex_lock(&start.lock);
+    start.over = true;
+    pthread_cond_signal(&start.changed);
+    pthread_mutex_unlock(&start.lock);
+    pthread_join(start.thread, NULL);
+    pthread_cond_destroy(&start.changed);
+    start.runs = false;
 }
 
 /* ---- start and end ---- */
@@ -75,6 +135,17 @@ static int note_ranks_here(MPI_Comm host)
     return code;
 }
 
+/* Without memory none is known. */
+static int gather_hosts(int size)
+{
+    char own[HOST_BYTES] = "";
+    gethostname(own, sizeof own - 1);
+    free(world.hosts);
+    world.hosts = calloc((size_t)size, HOST_BYTES);
+    if (!world.hosts) return MPI_SUCCESS;
+    return MPI_Allgather(own, HOST_BYTES, MPI_CHAR, world.hosts, HOST_BYTES, MPI_CHAR, MPI_COMM_WORLD);
+}
+
 static int look_around(struct mpi_world *w)
 {
     MPI_Comm host;
@@ -82,6 +153,7 @@ static int look_around(struct mpi_world *w)
     int code = MPI_Comm_rank(MPI_COMM_WORLD, &w->rank);
     if (code == MPI_SUCCESS) code = MPI_Comm_size(MPI_COMM_WORLD, &w->size);
     if (code == MPI_SUCCESS) code = MPI_Comm_dup(MPI_COMM_WORLD, &world.mail);
+    if (code == MPI_SUCCESS) code = gather_hosts(w->size);
     if (code == MPI_SUCCESS) code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
     if (code != MPI_SUCCESS) return code;
     MPI_Comm_size(host, &n);
@@ -98,14 +170,19 @@ static int look_around(struct mpi_world *w)
     return MPI_SUCCESS;
 }
 
-int mpi_start(struct mpi_world *w, struct err *err)
+int mpi_start(struct mpi_world *w, int start_s, struct err *err)
 {
     int level, launcher_rank, launcher_size;
     launcher_is_there(&launcher_rank, &launcher_size);
+    begin_limit(launcher_rank, start_s);
+    world.start_s = start_s;
     set_open_mpi();
     prctl(PR_SET_TIMERSLACK, 1000UL); /* ns: else a sleep of 5 us takes 55 */
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
-    if (code != MPI_SUCCESS) return err_set(err, E_PEER, "MPI does not start (code %d)", code);
+    if (code != MPI_SUCCESS) {
+        end_limit();
+        return err_set(err, E_PEER, "MPI does not start (code %d)", code);
+    }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     struct mpi_world here = {0};
     code = look_around(&here);
@@ -127,8 +204,14 @@ int mpi_start(struct mpi_world *w, struct err *err)
     return rc;
 }
 
+const char *mpi_host_of(int rank)
+{
+    return world.hosts ? world.hosts + (size_t)rank * HOST_BYTES : "";
+}
+
 void mpi_finish(void)
 {
+    end_limit();
     if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
     if (world.stages != MPI_COMM_NULL) MPI_Comm_free(&world.stages);
     if (world.host != MPI_COMM_NULL) MPI_Comm_free(&world.host);
@@ -136,11 +219,15 @@ void mpi_finish(void)
     free(world.here);
     world.here = NULL;
     world.n_here = 0;
+    free(world.hosts);
+    world.hosts = NULL;
     for (int i = 0; i < N_TEXTS; i++) {
         free(world.texts[i]);
         world.texts[i] = NULL;
     }
-    MPI_Finalize();
+    int ended = 0;
+    MPI_Finalized(&ended);
+    if (!ended) MPI_Finalize();
 }
 
 void mpi_abort(int code)
@@ -171,27 +258,58 @@ enum {
     N_TERMS = TERM_TEXT_BYTES + N_TEXTS
 };
 
-static int split(const struct layout *l, int self, struct err *err)
+/* A communicator of n peers, in this order; each of them calls it, and waits for no other rank. */
+static int join_peers(const struct layout *l, const int *peers, int n, MPI_Comm *out)
 {
-    const struct group *g = layout_group(l, self);
-    int color = g ? group_peer(g, group_stage(g, self), 0) : MPI_UNDEFINED; /* no two stages have one, of any groups */
-    int code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_shard(g, self) : 0, &world.stage);
-    if (layout_verifier(l, 0)->pp > 1 && code == MPI_SUCCESS) {
-        color = g ? group_peer(g, 0, group_shard(g, self)) : MPI_UNDEFINED;
-        code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_stage(g, self) : 0, &world.stages);
-    }
-    return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
+    MPI_Group all, group;
+    int ranks[MAX_PEERS];
+    for (int i = 0; i < n; i++) ranks[i] = layout_rank(l, peers[i]);
+    int code = MPI_Comm_group(MPI_COMM_WORLD, &all);
+    if (code != MPI_SUCCESS) return code;
+    code = MPI_Group_incl(all, n, ranks, &group);
+    MPI_Group_free(&all);
+    if (code != MPI_SUCCESS) return code;
+    code = MPI_Comm_create_group(MPI_COMM_WORLD, group, 0, out);
+    MPI_Group_free(&group);
+    return code;
 }
 
-/* The coordinator's rank takes part, but is no member: it never waits for the others. */
-static int split_host(bool coordinator, struct err *err)
+static int join_stages(const struct layout *l, int self, struct err *err)
+{
+    const struct group *g = layout_group(l, self);
+    int peers[MAX_PEERS];
+    for (int i = 0; i < g->tp; i++) peers[i] = group_peer(g, group_stage(g, self), i);
+    int code = join_peers(l, peers, g->tp, &world.stage);
+    for (int i = 0; i < g->pp; i++) peers[i] = group_peer(g, i, group_shard(g, self));
+    if (g->pp > 1 && code == MPI_SUCCESS) code = join_peers(l, peers, g->pp, &world.stages);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "joining the ranks of a stage", err);
+}
+
+static int join_host(const struct layout *l, struct err *err)
 {
     MPI_Comm workers = MPI_COMM_NULL;
-    int code = MPI_Comm_split(MPI_COMM_WORLD, coordinator ? MPI_UNDEFINED : 0, 0, &workers);
-    if (code == MPI_SUCCESS && !coordinator)
-        code = MPI_Comm_split_type(workers, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &world.host);
+    int peers[MAX_PEERS];
+    for (int p = PEER_COORDINATOR + 1; p < l->n_peers; p++) peers[p - 1] = p;
+    int code = join_peers(l, peers, l->n_peers - 1, &workers);
+    if (code == MPI_SUCCESS) code = MPI_Comm_split_type(workers, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &world.host);
     if (workers != MPI_COMM_NULL) MPI_Comm_free(&workers);
-    return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks by hosts", err);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "joining the ranks of a host", err);
+}
+
+/* That this rank has begun: from here on it may wait for others. */
+static int tell_begun(const struct layout *l, int self, struct err *err)
+{
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
+    const struct message m = {.tag = TAG_LOADING};
+    struct mailbox *mailbox = mail_mpi_open(l, self);
+    const uint8_t *data;
+    size_t n_bytes;
+    if (!mailbox) return err_set(err, E_LAYOUT, "out of memory");
+    int rc = wire_encode(&arena, &m, &data, &n_bytes, err);
+    if (rc == OK) rc = mailbox_post(mailbox, PEER_COORDINATOR, m.tag, data, n_bytes, err);
+    mailbox_close(mailbox);
+    return rc;
 }
 
 void *mpi_stages(void)
@@ -248,12 +366,9 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
     for (int i = 0; i < N_TEXTS; i++) said[TERM_TEXT_BYTES + i] = texts[i] ? (int)strlen(texts[i]) : 0;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     for (int i = 0; i < N_TEXTS && code == MPI_SUCCESS; i++) code = send_text(texts[i], said[TERM_TEXT_BYTES + i]);
+    end_limit();
     if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
-    if (t) {
-        int rc = split(&t->layout, PEER_COORDINATOR, err);
-        return rc == OK && t->time_reads ? split_host(true, err) : rc;
-    }
-    return ranks ? mpi_survey(ranks, err) : OK;
+    return !t && ranks ? mpi_survey(ranks, world.start_s, err) : OK;
 }
 
 static int receive_text(char **text, int n_bytes, struct err *err)
@@ -268,6 +383,7 @@ static int receive_text(char **text, int n_bytes, struct err *err)
 int mpi_join_survey(const struct mpi_rank *own, struct err *err)
 {
     int said[N_TERMS] = {0}, code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
+    end_limit();
     if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
     return said[TERM_SURVEY] ? mpi_survey_answer(own, err) : OK;
 }
@@ -279,6 +395,7 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     *comm = NULL;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    end_limit();
     if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
     if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(&(struct mpi_rank){0}, err) : OK;
     int rc = layout_make(&t->layout, said[TERM_RANKS], said[TERM_DRAFTERS], said[TERM_GROUPS], said[TERM_TP],
@@ -293,8 +410,10 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     t->time_reads = said[TERM_TIME_READS];
     t->send_big_metadata = said[TERM_TELL_BIG];
     t->send_little_metadata = said[TERM_TELL_LITTLE];
-    if (rc == OK) rc = split(&t->layout, layout_peer(&t->layout, rank), err);
-    if (rc == OK && t->time_reads) rc = split_host(false, err);
+    int self = layout_peer(&t->layout, rank);
+    if (rc == OK) rc = tell_begun(&t->layout, self, err);
+    if (rc == OK) rc = join_stages(&t->layout, self, err);
+    if (rc == OK && t->time_reads) rc = join_host(&t->layout, err);
     if (rc == OK && world.stage != MPI_COMM_NULL) *comm = &world.stage;
     return rc;
 }

@@ -21,16 +21,22 @@ struct mpi_world {
 };
 
 /* MPI_Init_thread(FUNNELED). Before it, raises the TCP eager limit and sets yield, unless the user set them. Errors
- * return. Compares the size with the launcher's count; they differ if two MPIs are mixed up: E_LAYOUT. */
-int mpi_start(struct mpi_world *w, struct err *err);
-void mpi_finish(void);
+ * return. Compares the size with the launcher's count; they differ if two MPIs are mixed up: E_LAYOUT.
+ * Where not all ranks are there until mpi_lead or mpi_join is done, within start_s (0: for ever; other ranks than 0:
+ * within twice that), one is stopped or cannot be reached: this process says so and ends, with E_PEER. */
+int mpi_start(struct mpi_world *w, int start_s, struct err *err);
+void mpi_finish(void); /* nothing, the second time */
 /* Ends every rank now (MPI_Abort): the way out when a peer is lost. Does not return. */
 void mpi_abort(int code) __attribute__((noreturn));
 
-/* Collectives: each rank calls one of the two once after mpi_start. Rank 0 leads (the bridge calls it); t NULL: the
- * others end without a job, after their part in a survey if ranks is not NULL (mpi_survey.h). The others join: they
- * receive the launch configuration, and *comm becomes a communicator of the shards of their stage, in order of shard
- * (an MPI_Comm *); NULL: there is no job. That and the configuration's texts are owned here until mpi_finish. */
+/* The host of a rank, once mpi_start is done. Borrowed until mpi_finish. */
+const char *mpi_host_of(int rank);
+
+/* Each rank calls one of the two once after mpi_start. Rank 0 leads (the bridge calls it), and waits for nobody; t
+ * NULL: the others end without a job, after their part in a survey if ranks is not NULL (mpi_survey.h). The others
+ * join: they receive the launch configuration, and *comm becomes a communicator of the shards of their stage, in order
+ * of shard (an MPI_Comm *); NULL: there is no job. That and the configuration's texts are owned here until mpi_finish.
+ * Rank 0 gets a Loading of no bytes from each before it waits for those of its stage. */
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 /* In place of mpi_join where rank 0 has no job but a survey: own is this rank's part. */

@@ -24,6 +24,7 @@ struct mpi_bridge {
     pthread_cond_t changed;
     enum mpi_bridge_state state;
     bool called; /* a message wants out */
+    int start_s;
     struct mpi_world world;
     struct launch_config launch;
     struct router *router;
@@ -146,7 +147,7 @@ static void tell_failure(struct mpi_bridge *p)
 static void *mpi_bridge_main(void *arg)
 {
     struct mpi_bridge *p = arg;
-    p->rc = mpi_start(&p->world, &p->err);
+    p->rc = mpi_start(&p->world, p->start_s, &p->err);
     bool started = p->rc == OK;
     mpi_bridge_set(p, READY);
     if (mpi_bridge_await(p, READY) == CARRYING) {
@@ -162,10 +163,11 @@ static void *mpi_bridge_main(void *arg)
 
 /* ---- the other threads' side ---- */
 
-int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err)
+int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, int start_s, struct err *err)
 {
     struct mpi_bridge *p = calloc(1, sizeof *p);
     if (!p) return err_set(err, E_LAYOUT, "out of memory");
+    p->start_s = start_s;
     clock_cond_init(&p->changed);
     pthread_mutex_init(&p->lock, NULL);
     if (pthread_create(&p->thread, NULL, mpi_bridge_main, p)) {

@@ -13,7 +13,7 @@
 
 struct mpi_bridge;
 /* Starts the thread, which calls mpi_start; returns when that is done, with *w set. */
-int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err);
+int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, int start_s, struct err *err);
 /* From now on messages to peers of other ranks go through the bridge, which backs off from spinning to longer
  * and longer sleeps (backoff.h). */
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err);

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/clock.h"
+#include "proto/deadline.h"
+#include "proto/mail_mpi.h"
 
-enum { SHORT = 16, N_SHORT = 50, LONG = 1 << 20, N_LONG = 8, TAG = 0 };
+enum { SHORT = 16, N_SHORT = 50, LONG = 1 << 20, N_LONG = 8, TAG = 0, BUSY_NS = 1000000000 };
 
 static int failed(int code, struct err *err)
 {
@@ -52,48 +55,92 @@ static struct mpi_rank here(const struct mpi_rank *own)
     return r;
 }
 
-/* n messages to the other and back. Returns the least time, in us. */
-static int ping(int other, void *bytes, int n_bytes, int n, bool answers, double *least_us)
+/* A request is over, by the other's part too. within_s 0: it waits for ever. */
+static int await(MPI_Request *request, int other, int within_s, struct err *err)
 {
-    int code = MPI_SUCCESS;
+    const struct timespec nap = {.tv_nsec = 1000000};
+    uint64_t looked_ns = clock_now_ns(), waited_ns = 0;
+    for (;;) {
+        int done, code = MPI_Test(request, &done, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS) return failed(code, err);
+        if (done) return OK;
+        if (waited_ns > BUSY_NS)
+            nanosleep(&nap, NULL);
+        else
+            sched_yield(); /* a sleep would be in what is measured */
+        uint64_t now_ns = clock_now_ns();
+        if (now_ns - looked_ns < AWAY_MS * UINT64_C(1000000)) waited_ns += now_ns - looked_ns;
+        looked_ns = now_ns;
+        if (within_s && waited_ns > (uint64_t)within_s * 1000000000)
+            return err_set(err, E_PEER, "rank %d on host %s does not answer: nothing came from it within %d s", other,
+                           mpi_host_of(other), within_s);
+    }
+}
+
+static int send_to(int other, const void *bytes, int n_bytes, int within_s, struct err *err)
+{
+    MPI_Request request;
+    int code = MPI_Isend(bytes, n_bytes, MPI_BYTE, other, TAG, MPI_COMM_WORLD, &request);
+    return code == MPI_SUCCESS ? await(&request, other, within_s, err) : failed(code, err);
+}
+
+static int receive_from(int other, void *bytes, int n_bytes, int within_s, struct err *err)
+{
+    MPI_Request request;
+    int code = MPI_Irecv(bytes, n_bytes, MPI_BYTE, other, TAG, MPI_COMM_WORLD, &request);
+    return code == MPI_SUCCESS ? await(&request, other, within_s, err) : failed(code, err);
+}
+
+/* n messages to the other and back: the least time, in us. */
+static int ping(int other, void *bytes, int n_bytes, int n, int within_s, double *least_us, struct err *err)
+{
+    int rc = OK;
     *least_us = 0;
-    for (int i = 0; i < n && code == MPI_SUCCESS; i++) {
+    for (int i = 0; i < n && rc == OK; i++) {
         uint64_t start = clock_now_ns();
-        if (!answers) code = MPI_Send(bytes, n_bytes, MPI_BYTE, other, TAG, MPI_COMM_WORLD);
-        if (code == MPI_SUCCESS)
-            code = MPI_Recv(bytes, n_bytes, MPI_BYTE, other, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        if (answers && code == MPI_SUCCESS) code = MPI_Send(bytes, n_bytes, MPI_BYTE, other, TAG, MPI_COMM_WORLD);
+        rc = send_to(other, bytes, n_bytes, within_s, err);
+        if (rc == OK) rc = receive_from(other, bytes, n_bytes, within_s, err);
         double us = (double)(clock_now_ns() - start) * 1e-3;
         if (i == 0 || us < *least_us) *least_us = us;
     }
-    return code;
+    return rc;
 }
 
-static int measure(int other, void *bytes, bool answers, const char *here, struct mpi_rank *r)
+static int answer(void *bytes, int n_bytes, int n, struct err *err)
+{
+    int rc = OK;
+    for (int i = 0; i < n && rc == OK; i++) {
+        rc = receive_from(0, bytes, n_bytes, 0, err);
+        if (rc == OK) rc = send_to(0, bytes, n_bytes, 0, err);
+    }
+    return rc;
+}
+
+static int measure(int other, void *bytes, const char *here, int within_s, struct mpi_rank *r, struct err *err)
 {
     double short_us, long_us;
     uint64_t before = tcp_bytes();
-    int code = ping(other, bytes, SHORT, N_SHORT, answers, &short_us);
-    if (code == MPI_SUCCESS) code = ping(other, bytes, LONG, N_LONG, answers, &long_us);
-    if (code != MPI_SUCCESS || !r) return code;
+    int rc = ping(other, bytes, SHORT, N_SHORT, within_s, &short_us, err);
+    if (rc == OK) rc = ping(other, bytes, LONG, N_LONG, within_s, &long_us, err);
+    if (rc != OK) return rc;
     bool tcp = tcp_bytes() - before >= N_LONG * (uint64_t)LONG, same_host = !strcmp(r->host, here);
     snprintf(r->transport, sizeof r->transport, "%s", tcp ? "TCP" : same_host ? "shared memory" : "not by TCP");
     r->round_trip_us = short_us;
     r->bytes_per_s = long_us > short_us ? LONG / ((long_us - short_us) / 2 * 1e-6) : 0;
-    return code;
+    return OK;
 }
 
-int mpi_survey(struct mpi_rank *ranks, struct err *err)
+int mpi_survey(struct mpi_rank *ranks, int within_s, struct err *err)
 {
     int size = 0, code = MPI_Comm_size(MPI_COMM_WORLD, &size);
-    struct mpi_rank mine = here(&ranks[0]);
     void *bytes = calloc(1, LONG);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory");
-    if (code == MPI_SUCCESS)
-        code = MPI_Gather(&mine, sizeof mine, MPI_BYTE, ranks, sizeof mine, MPI_BYTE, 0, MPI_COMM_WORLD);
-    for (int i = 1; i < size && code == MPI_SUCCESS; i++) code = measure(i, bytes, false, mine.host, &ranks[i]);
+    ranks[0] = here(&ranks[0]);
+    int rc = code == MPI_SUCCESS ? OK : failed(code, err);
+    for (int i = 1; i < size && rc == OK; i++) rc = receive_from(i, &ranks[i], sizeof ranks[i], within_s, err);
+    for (int i = 1; i < size && rc == OK; i++) rc = measure(i, bytes, ranks[0].host, within_s, &ranks[i], err);
     free(bytes);
-    return code == MPI_SUCCESS ? OK : failed(code, err);
+    return rc;
 }
 
 int mpi_survey_answer(const struct mpi_rank *own, struct err *err)
@@ -101,10 +148,11 @@ int mpi_survey_answer(const struct mpi_rank *own, struct err *err)
     struct mpi_rank mine = here(own);
     void *bytes = calloc(1, LONG);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory");
-    int code = MPI_Gather(&mine, sizeof mine, MPI_BYTE, NULL, 0, MPI_BYTE, 0, MPI_COMM_WORLD);
-    if (code == MPI_SUCCESS) code = measure(0, bytes, true, mine.host, NULL);
+    int rc = send_to(0, &mine, sizeof mine, 0, err);
+    if (rc == OK) rc = answer(bytes, SHORT, N_SHORT, err);
+    if (rc == OK) rc = answer(bytes, LONG, N_LONG, err);
     free(bytes);
-    return code == MPI_SUCCESS ? OK : failed(code, err);
+    return rc;
 }
 
 int mpi_survey_hosts(struct host out[HOSTS_MOST], const struct mpi_rank *ranks, int n_ranks)

@@ -24,8 +24,8 @@ struct mpi_rank {
 };
 
 /* Rank 0 calls it in place of mpi_lead, after which the others end. ranks: [size of the world]; the first is rank 0,
- * whose caller has set what it says of its host. */
-int mpi_survey(struct mpi_rank *ranks, struct err *err);
+ * whose caller has set what it says of its host. E_PEER: a rank does not take its part within within_s (0: for ever). */
+int mpi_survey(struct mpi_rank *ranks, int within_s, struct err *err);
 /* The other ranks' part. own: what this rank says of its host. */
 int mpi_survey_answer(const struct mpi_rank *own, struct err *err);
 

@@ -224,11 +224,19 @@ static double token_ns(const struct draft_policy *g)
     return g->drafting_ns / g->drafting_tokens;
 }
 
-/* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. */
-float draft_policy_chance(const struct draft_policy *g, int most)
+/* How many times as long a pass of big's takes beside drafts; 0: not known. */
+static double slower(const struct draft_policy *g)
+{
+    return g->measured.beside_ns / g->measured.plain_ns;
+}
+
+/* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. Of
+ * one in a later pass, both count only if all in the pass before were right; but writing it must not slow big down. */
+float draft_policy_chance(const struct draft_policy *g, int most, int n_before)
 {
     if (!g->enabled) return 0;
-    if (draft_policy_runs_ahead(g)) return (float)fmin(chance_most, row_ns(g) / token_ns(g));
+    double before = slower(g) < slower_least ? pow(right(g), n_before) : 1;
+    if (draft_policy_runs_ahead(g)) return (float)fmin(chance_most, before * row_ns(g) / token_ns(g));
     return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
 }
 
@@ -265,7 +273,7 @@ struct draft_choice draft_policy_choice(const struct draft_policy *g, int most)
                                  .plain_ns = g->measured.plain_ns,
                                  .rtt_ns = g->rtt_ns,
                                  .right = right(g),
-                                 .slower = g->measured.beside_ns / g->measured.plain_ns};
+                                 .slower = slower(g)};
 }
 
 /* A refusal is remembered: the one that came nearest to paying. */
@@ -350,10 +358,10 @@ static void time_ahead(struct draft_policy *g, const struct draft_policy_round *
 static bool turns_pay(const struct draft_policy *g)
 {
     const struct cost_measured *m = &g->measured;
-    double slower = m->beside_ns / m->plain_ns, best = INFINITY;
-    if (slower < slower_least || g->rtt_ns > turns_rtt_most * m->plain_ns || g->ahead_ns > 0) return false;
+    double times = slower(g), best = INFINITY;
+    if (times < slower_least || g->rtt_ns > turns_rtt_most * m->plain_ns || g->ahead_ns > 0) return false;
     for (int n = 1; n <= DRAFT_WRONG_MOST; n++) {
-        double ns = n * (draft_ns(g) / slower + row_ns(g)) + m->plain_ns + g->rtt_ns;
+        double ns = n * (draft_ns(g) / times + row_ns(g)) + m->plain_ns + g->rtt_ns;
         best = fmin(best, ns / (1 + expected_right(g, n)));
     }
     return best < turns_least * fmin(m->plain_ns, g->drafting_ns / g->drafting_tokens);

@@ -165,8 +165,9 @@ int draft_policy_window(const struct draft_policy *g, int most);
 /* Whether a run of drafts that cost nothing to write, at first n of which n_right are expected to be right, is worth
  * more than rounds of the drafter's, of at most `most` tokens. The run begins with a plain token. */
 bool draft_policy_prefers(const struct draft_policy *g, int most, int n, double n_right);
-/* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */
-float draft_policy_chance(const struct draft_policy *g, int most);
+/* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. n_before: of its
+ * first ones, that a pass judges before the rest: unless all of these are right, the rest is never computed. */
+float draft_policy_chance(const struct draft_policy *g, int most, int n_before);
 /* Whether the drafter should read n_ids now, to draft at most `most` tokens a round. n_so_far: tokens generated;
  * n_left: tokens that may still come. */
 bool draft_policy_reads(struct draft_policy *g, int most, int n_ids, int n_so_far, int n_left);

@@ -44,7 +44,7 @@ enum tag {
     TAG_QUIT = 15,     /* C -> W      the job is over */
     TAG_READY = 16,    /* W -> C      loaded */
     TAG_ACK = 17,      /* C -> L      how many ids of a slot's text C has; no answer */
-    TAG_LOADING = 18,  /* W -> C      how much is loaded, between Welcome and Ready; no answer */
+    TAG_LOADING = 18,  /* W -> C      how much is loaded, between Welcome and Ready; 0: MPI has started; no answer */
     TAG_PONG = 19,     /* W -> C      what it does; W -> W of one group, as a sign of life */
     N_TAGS
 };

@@ -240,7 +240,7 @@ int main(int argc, char **argv)
     if (cuda) launch.n_cells = CUDA_CELLS;
     if (argc == 7) choose_cell(&launch, atoi(argv[5]), atoi(argv[6]));
     launcher_is_there(&rank, &size);
-    int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
+    int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, 0, &err) : mpi_start(&world, 0, &err);
     if (rc == OK)
         rc = layout_make(&launch.layout, world.size, launch.n_little, launch.groups, launch.tp, launch.pp,
                          grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);

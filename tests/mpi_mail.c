@@ -8,6 +8,7 @@
 
 #include "proto/launcher.h"
 #include "proto/mpi_bridge.h"
+#include "proto/wire.h"
 
 enum {
     N_SMALL = 2000,
@@ -70,7 +71,7 @@ static void check(const struct mail *m, int self, struct seen *seen)
     expect(s->n_small == i + 1, "a big message keeps its place among small ones");
 }
 
-static int n_reports;
+static int n_reports, n_begun;
 
 static void check_report(const struct mail *m)
 {
@@ -91,6 +92,8 @@ static void take_all(struct mailbox *mb, const struct layout *l)
         if (rc != OK) return;
         if (m.tag == TAG_DONE) { /* a shard may be through before another has begun */
             check_report(&m);
+        } else if (m.tag == TAG_LOADING) {
+            n_begun++;
         } else {
             check(&m, mb->self, seen);
             left--;
@@ -117,7 +120,7 @@ static int run_shard(void)
     struct layout l;
     struct err err;
     void *comm = NULL;
-    int rc = mpi_start(&w, &err);
+    int rc = mpi_start(&w, 0, &err);
     struct launch_config launch_config = {0};
     if (rc == OK) rc = mpi_join(&launch_config, &comm, &err);
     l = launch_config.layout;
@@ -155,7 +158,7 @@ static int run_coordinator(void)
     struct mpi_world w;
     struct layout l;
     struct err err;
-    int rc = mpi_bridge_open(&p, &w, &err);
+    int rc = mpi_bridge_open(&p, &w, 0, &err);
     if (rc == OK) rc = layout_make(&l, w.size, 1, 1, 2, 1, DRAFTER_NONE, &err);
     struct router *o = rc == OK ? router_open(l.n_peers) : NULL;
     if (rc == OK) rc = mpi_bridge_run(p, o, &(struct launch_config){.layout = l}, &err);
@@ -167,6 +170,7 @@ static int run_coordinator(void)
     post_all(mb, &l);
     take_all(mb, &l);
     take_reports(mb, l.n_ranks - 1);
+    expect(n_begun == l.n_ranks - 1, "every shard has told that it begins");
     mailbox_close(mb);
     expect(mpi_bridge_close(p, &err) == OK, "the bridge ends well");
     router_close(o);

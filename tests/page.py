@@ -14,7 +14,7 @@ import urllib.request
 
 import websocket
 
-pilotfish, tiny, scripts = sys.argv[1:4]
+pilotfish, tiny, scripts = map(os.path.abspath, sys.argv[1:4])
 
 
 def eventually(holds, what, patience_s=30):

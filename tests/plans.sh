@@ -187,6 +187,12 @@ run plan search --big big.gguf --window 32 --resume text
 [ "$rc" = 2 ] && grep -q "^pilotfish: .* is of another model, text or --window" err || wrong "went on with another window"
 refuses 2 "none.json.log: No such file" plan search --big big.gguf --save none.json --resume text
 refuses 2 "none/plan.json.log: No such file" plan search --big big.gguf --save none/plan.json text
+mkdir folder
+refuses 2 "--save folder: Is a directory" plan search --big big.gguf --save folder text
+[ ! -e folder.log ] || wrong "a search that cannot begin leaves a log"
+ln -s /dev/full full.json
+run "${search[@]}" --save full.json
+[ "$rc" = 1 ] && grep -q "^pilotfish: full.json: No space left on device$" err || wrong "a plan that is not written: exit $rc"
 refuses 2 "the model has 4" plan search --big big.gguf --remove 4 text
 refuses 2 "plan search needs a text" plan search --big big.gguf
 

@@ -4,6 +4,7 @@
 import csv
 import html.parser
 import json
+import math
 import os
 import re
 import subprocess
@@ -91,15 +92,19 @@ def check_page(path, rows, delays):
 
 
 def check_found(report, folder):
-    """Logs of trainers and plans of eval pareto: charts of their own, beside rows or alone."""
-    names = "side.gguf.log", "exits.gguf.log", "pareto"
+    """Logs of trainers and searches, plans of eval pareto: charts of their own, beside rows or alone."""
+    names = "side.gguf.log", "exits.gguf.log", "pareto", "blocks.json.log", "parts.json.log"
     losses = [{"step": 10 * i, "loss": 2 / (1 + i), "mean": 3 / (1 + i)} for i in range(5)]
     held = [{"step": 0, "held_loss": 2.5, "held_agreement": .1}, {"step": 50, "loss": 1.5}, {"step": 90, "loss": 1.25},
             {"step": 99, "loss": .5, "held_loss": 1.5, "held_agreement": .25}]
     plans = [{"plan": f"skip:{i}", "bytes": 1 - .1 * i, "perplexity": 9.5 + i, "agreement": 1 - .2 * i,
               "frontier": i != 2} for i in range(4)]
+    blocks, parts = ([{"plan": plan, "lp_token": -math.log(perplexity), "agreement": 1 / perplexity, "tokens": 128}
+                      for plan, perplexity in scored] for scored in (
+        [("", 2), ("skip:0", 900), ("skip:1", 5), ("skip:2", 4), ("skip:0,2", 50), ("skip:1,2", 8)],
+        [("", 2), ("skip:0a", 3), ("skip:0m", 4), ("skip:0", 8), ("skip:0a,1", 16)]))
     asked = {"trainer": "layerskip.py", "seed": 3, "blocks": 8}
-    for name, rows in zip(names, (held, [asked, *losses], plans)):
+    for name, rows in zip(names, (held, [asked, *losses], plans, blocks, parts)):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
             out.writelines(json.dumps(row) + "\n" for row in rows)
     page = os.path.join(folder, "found.html")
@@ -109,7 +114,7 @@ def check_found(report, folder):
     parsed.feed(text)
     assert not parsed.open and not parsed.fetched
     sections = charts_of(text)
-    assert list(sections) == ["training", "plans"], list(sections)
+    assert list(sections) == ["training", "search", "plans"], list(sections)
     first, agreement, second = sections["training"]
     assert first["series"] == {"trained rows": 3, "held rows": 2} and first["note"] == ["side.gguf.log"], first
     assert first["x-axis"] == ["step"] and first["y-axis"] == ["loss"] and agreement["series"] == {"held rows": 2}
@@ -117,6 +122,14 @@ def check_found(report, folder):
         "exits.gguf.log: layerskip.py with seed 3"], second
     assert [c["title"][0] for c in sections["plans"]] == ["Perplexity against bytes", "Agreement against bytes"]
     assert all(c["series"] == {"plans": 4, "on the frontier": 3} for c in sections["plans"]), sections["plans"]
+    by_block, agreement, by_part, _ = sections["search"]
+    assert by_block["title"] == ["Perplexity against blocks removed"] and by_block["x-axis"] == ["blocks removed"]
+    assert by_block["note"] == ["blocks.json.log; 2 plans above 16 are not shown"], by_block["note"]
+    assert by_block["series"] == {"plans": 4, "best of its size": 3} and agreement["series"]["plans"] == 6, by_block
+    assert by_part["x-axis"] == ["sub-layers removed"] and by_part["series"] == {"plans": 5, "best of its size": 4}
+    scored = list(csv.DictReader(open(os.path.join(folder, "found-search.csv"), encoding="utf-8")))
+    assert [(n["off"], n["plan"]) for n in scored[3:7]] == [("1", "skip:2"), ("2", "skip:0,2"), ("2", "skip:1,2"),
+                                                           ("0", "")], scored
     numbers = list(csv.DictReader(open(os.path.join(folder, "found-training.csv"), encoding="utf-8")))
     assert [(n["log"], n["step"], n["loss"]) for n in numbers if n["log"] == names[1]] == [
         (names[1], str(row["step"]), str(row["loss"])) for row in losses]

@@ -341,6 +341,8 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "stream_options": 5}, 400, "stream_options", "object"),
     ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "speculative.accept", "exact"),
     ({"prompt": "x", "speculative": {"draft": 1}}, 400, "speculative.draft", "true or false"),
+    ({"prompt": "x", "speculative.draft": 1}, 400, "speculative.draft", "true or false"),
+    ({"prompt": "x", "speculative.rollback": -1}, 400, "speculative.rollback", "--rollback"),
     ({"prompt": "x", "speculative.n_max": 0}, 400, "speculative.n_max", "from 1 to"),
     ({"prompt": "x", "speculative": {"p_min": -1}}, 400, "speculative.p_min", "--fallback"),
     ({"prompt": "x", "draft_max": 0}, 400, "draft_max", "from 1 to"),
@@ -788,7 +790,7 @@ def a_lost_worker_ends_answers_with_an_error(of_rank_3):
     connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
     reply.readline()
     unread = unread_stream(server, n=3, max_tokens=2000)
-    eventually(lambda: server.state()["tokens"] > 400, "more than the kernel keeps")
+    eventually(lambda: server.state()["tokens"] > 400, "more than the kernel keeps", 60)
     lost = [p for p in children(server.process.pid) if rank_of(p) == 3]
     check(len(lost) == 1, f"one process is rank 3: {lost}")
     os.kill(lost[0], signal.SIGKILL)
@@ -869,6 +871,26 @@ def who_does_not_end_a_request_is_cut_off():
                     break
         check(50 < time.monotonic() - began < 75, f"cut off after {time.monotonic() - began:.0f} s")
         check(server.get("/health")[0] == 200, "others are answered")
+
+
+def clients_that_send_no_more_are_answered():
+    """As `nc -N` does; one that reads no more either is gone, whether it streams or not."""
+    with Server(*SLOW, "--parallel", "4") as server:
+        for version, is_stream, n_tokens in (("1.1", False, 20), ("1.1", True, 20), ("1.1", False, 3000),
+                                             ("1.1", True, 3000), ("1.0", True, 20)):
+            body = json.dumps({"prompt": "half", "max_tokens": n_tokens, "ignore_eos": True, "stream": is_stream})
+            s = socket.create_connection(server.address.split(":"))
+            s.sendall(f"POST /v1/completions HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+                      .encode())
+            eventually(lambda: server.load() == (1, 0), "it runs")
+            s.shutdown(socket.SHUT_WR)
+            if n_tokens < 1000:
+                reply = b"".join(iter(lambda: s.recv(4096), b"")).decode()
+                check(f"HTTP/{version} 200" in reply or "HTTP/1.1 200" in reply, reply)
+                check("[DONE]" in reply if is_stream else f'"completion_tokens":{n_tokens}' in reply.replace(" ", ""),
+                      reply)
+            s.close()
+            eventually(lambda: server.load() == (0, 0), "it is over")
 
 
 def slow_readers_are_cut_off():
@@ -1034,6 +1056,7 @@ def main():
         a_queue_has_an_end,
         texts_are_those_of_generate,
         lambda: a_drain_lets_what_runs_end(False),
+        clients_that_send_no_more_are_answered,
         slow_readers_are_cut_off,
         one_server_for_many,
         an_answer_of_a_server_has_an_end,

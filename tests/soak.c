@@ -8,7 +8,8 @@
  *   no text depends on it:  a greedy or sampled text is that of the request alone, in one process without a network,
  *                           ids, ln p and best ids bit for bit; a cancelled one is its beginning. A lossy text may be
  *                           any, but ends as others do
- *   nothing is lost:        each request ends once; each token is reported once, in order, before the end
+ *   nothing is lost:        each request ends once; each token is reported once, in order, before the end; each drafted
+ *                           one is judged, late or dropped, once
  *   memory is flat:         at_rest.h, after a warm-up of a quarter of the time
  *
  * It says its seed: the same seed draws the same episodes, but what happens first in one is the threads' business. */
@@ -144,6 +145,10 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
     if (g->n_done++) fail(e, "request %d ends twice", request);
     if (s->n_prompt && g->n_seen != seq_n_generated(s))
         fail(e, "request %d: %d tokens reported, %d generated", request, g->n_seen, seq_n_generated(s));
+    const struct seq_stats *t = &s->stats;
+    if (t->n_drafted != t->n_judged + t->n_late + t->n_dropped)
+        fail(e, "request %d: %u drafted, but %u judged, %u late and %u dropped", request, t->n_drafted, t->n_judged,
+             t->n_late, t->n_dropped);
     if (s->end == SEQ_ABORTED && g->cancelled) return OK;
     if (s->end == SEQ_FAILED && g->lossy && e->drafter == GRID_DYING) return OK;
     if (s->end == SEQ_ABORTED || s->end == SEQ_FAILED) fail(e, "request %d ends %d: %s", request, s->end, s->why.text);

@@ -143,6 +143,58 @@ static void what_follows_a_wrong_draft_is_of_no_use_and_big_goes_on_by_itself(vo
                    "[ 131] draft   seq 0 round 2 at 12: \"\", window\n");
 }
 
+/* "X", after which big's own "g" waits for the Ack of "f". */
+static void without_self_start_big_goes_on_only_behind_ids_that_have_arrived(void **state)
+{
+    (void)state;
+    struct sim_config c = far;
+    c.self_max = 0;
+    c.adaptive = false;
+    c.draft_ahead = 3;
+    const struct sim_text text = {"ab", "cdefghij", "cdeXghij", 7};
+    sim_transcript(&c, &text, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] ask     seq 0 round 1 at 0: \"ab\", up to 2\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  20] draft   seq 0 round 1 at 2: \"\", window\n"
+                   "[  30] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  30] emit    seq 0: \"c\" b\n"
+                   "[  30] open    seq 0: 1 by itself\n"
+                   "[  30] verify  seq 0 round 2 at 2: \"|c\"\n"
+                   "[  30] ask     seq 0 round 2 at 2: \"c\", up to 6\n"
+                   "[  51] draft   seq 0 round 2 at 3: \"d\", more\n"
+                   "[  51] verify  seq 0 round 2 at 2: \"|c\"\n"
+                   "[  52] draft   seq 0 round 2 at 4: \"e\", more\n"
+                   "[  52] verify  seq 0 round 2 at 3: \"|d\"\n"
+                   "[  53] draft   seq 0 round 2 at 5: \"X\", window\n"
+                   "[  53] verify  seq 0 round 2 at 4: \"|e\"\n"
+                   "[  60] verdict seq 0 round 2 at 2: \"d\"\n"
+                   "[  60] emit    seq 0: \"d\" b\n"
+                   "[  60] ack     seq 0: 4\n"
+                   "[  60] ask     seq 0 round 2 at 3: \"d\", up to 7\n"
+                   "[  71] verdict seq 0 round 2 at 2: late, holds 4\n"
+                   "[  81] draft   seq 0 round 2 at 6: \"n\", window\n"
+                   "[  81] verify  seq 0 round 2 at 5: \"|X\"\n"
+                   "[  82] verdict seq 0 round 2 at 3: \"ef\"\n"
+                   "[  82] emit    seq 0: \"ef\" db\n"
+                   "[  82] ack     seq 0: 6\n"
+                   "[  82] ask     seq 0 round 2 at 4: \"ef\", up to 8\n"
+                   "[  82] verdict seq 0 round 2 at 4: late, holds 6\n"
+                   "[ 101] verdict seq 0 round 2 at 5: late, holds 6\n"
+                   "[ 103] draft   seq 0 round 2 at 6: \"g\", more\n"
+                   "[ 103] verify  seq 0 round 2 at 5: \"|f\"\n"
+                   "[ 104] draft   seq 0 round 2 at 7: \"h\", window\n"
+                   "[ 104] verify  seq 0 round 2 at 6: \"|g\"\n"
+                   "[ 112] self    seq 0 round 2 at 5: \"g\"\n"
+                   "[ 112] emit    seq 0: \"g\" b\n"
+                   "[ 112] ack     seq 0: 7\n"
+                   "[ 123] verdict seq 0 round 2 at 5: late, holds 7\n"
+                   "[ 134] verdict seq 0 round 2 at 6: \"hi\"\n"
+                   "[ 134] emit    seq 0: \"hi\" db\n"
+                   "[ 134] cut     seq 0\n"
+                   "[ 134] done    seq 0: length\n");
+}
+
 static void near_the_drafter_a_pass_waits_for_the_first_drafts(void **state)
 {
     (void)state;
@@ -306,7 +358,7 @@ static void no_text_depends_on_it(void **state)
                                .n_drafters = 1 + (int)(seed / 9 % 3),
                                .n_ctx = 128,
                                .max_rows = 10 + (int)(seed % 7),
-                               .self_max = 2 + (int)(seed * 5 % 23),
+                               .self_max = seed % 18 ? 2 + (int)(seed * 5 % 23) : (int)(seed / 18 % 2),
                                .draft_max = 1 + (int)(seed % 9),
                                .prior = {.1, .1},
                                .adaptive = true,
@@ -349,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drafts_come_in_blocks_and_each_is_judged_on_its_way),
         cmocka_unit_test(what_follows_a_wrong_draft_is_of_no_use_and_big_goes_on_by_itself),
+        cmocka_unit_test(without_self_start_big_goes_on_only_behind_ids_that_have_arrived),
         cmocka_unit_test(near_the_drafter_a_pass_waits_for_the_first_drafts),
         cmocka_unit_test(on_the_same_cores_they_alternate_at_any_distance),
         cmocka_unit_test(drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big),

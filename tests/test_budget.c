@@ -73,8 +73,8 @@ static void rows_go_where_a_token_is_the_likeliest(void **state)
     (void)state;
     static const struct {
         const char *why;
-        double row_ns; /* below 0: no time is known */
-        int max_rows, n_rows;
+        double row_ns;        /* below 0: no time is known */
+        int max_rows, n_rows; /* n_rows: of a prompt */
         struct budget_ask asks[ASKS_MOST];
         int rows[ASKS_MOST];
     } rows[] = {
@@ -104,6 +104,7 @@ static void rows_go_where_a_token_is_the_likeliest(void **state)
         {"a draft that is never right", .1, 128, 0, {{1, 8, .right = 0}}, {1}},
         {"rows that go together", 0, 8, 0, {{3, 8, .right = .5}, {1, 8, .right = .5}}, {4, 4}},
         {"rows of prompts are in it", 0, 20, 16, {{1, 8, .right = .9}, {1, 8, .right = .9}}, {2, 2}},
+        {"and make none of a draft worth more", 8, 128, 16, {{1, 8, .right = .5}}, {4}},
         {"a prompt fills it", 0, 16, 16, {{1, 8, .right = .9}}, {0}},
         {"their own rows go before all drafts",
          0,
@@ -134,7 +135,8 @@ static void rows_go_where_a_token_is_the_likeliest(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct pass_times times = times_of(rows[i].row_ns);
-        const struct budget b = {.times = &times, .max_rows = rows[i].max_rows, .n_rows = rows[i].n_rows};
+        const struct budget b = {
+            .times = &times, .max_rows = rows[i].max_rows, .n_rows = rows[i].n_rows, .n_others = rows[i].n_rows};
         int n = 0, out[ASKS_MOST] = {0};
         while (n < ASKS_MOST && (rows[i].asks[n].least || rows[i].asks[n].right > 0)) n++;
         budget_rows(&b, rows[i].asks, n, out);

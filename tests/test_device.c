@@ -153,6 +153,105 @@ static void every_architecture_and_a_plan_too(void **state)
     check_toy("moe", QUANT_F32, NULL);
 }
 
+/* ---- sampling ---- */
+
+static struct device_table counting; /* `tested`, whose pieces of logits are counted that are not of a few ids */
+static int n_logits;
+
+static void count_logits(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n)
+{
+    n_logits += n > PANEL;
+    tested->logits(d, out, ld, matrix, row, n_rows, i_panel, n);
+}
+
+static const struct sampler some[] = {{.temp = 0.8f, .top_p = 1, .seed = 3},
+                                      {.temp = 0.9f, .top_p = 0.9f, .top_k = 40, .seed = 4},
+                                      {.temp = 2, .top_p = 1, .seed = ~0u, .sample = 7, .offset = 1000},
+                                      {.temp = 0},
+                                      {.temp = 1, .top_p = 1, .top_k = 1},
+                                      {.temp = 1e-6f, .top_p = 1, .seed = 5},
+                                      {.temp = 1.3f, .top_p = 1, .min_p = 0.5f, .sample = 9},
+                                      {.temp = 0.7f, .top_p = 0.05f, .seed = 8}},
+                            flat[] = {{.temp = 1, .top_p = 1, .min_p = 0.2f, .seed = 6},
+                                      {.temp = 3, .top_p = 0.99f, .seed = 2},
+                                      {.temp = 1, .top_p = 1, .seed = 2}};
+
+/* The numbers of n rows' answers, each of another sampler, limit, list and further ids than the row before it. */
+static size_t sample_rows(struct engine *e, int *pos, int n, const struct sampler *samplers, int n_samplers,
+                          uint32_t *out)
+{
+    static const int limits[] = {0, 0, 1, 1024, 0, 1025, 300, 2048};
+    static const int32_t extra[] = {2100, 2111, 2299};
+    static struct row asks[MAX_ROWS];
+    static struct engine_row rows[MAX_ROWS];
+    static int32_t ids[MAX_ROWS], judged[MAX_ROWS][2];
+    static float x[MAX_ROWS * MAX_EMBD];
+    const struct verdict_row *answers = NULL;
+    struct err err;
+    size_t n_out = 0;
+    for (int i = 0; i < n; i++) {
+        int at = (*pos)++;
+        ids[i] = id_at(0, at);
+        judged[i][0] = id_at(0, at + 1);
+        judged[i][1] = 2200 + i;
+        asks[i] = (struct row){.id = ids[i],
+                               .wanted = i % 5 != 1,
+                               .judge = judged[i],
+                               .n_judge = (size_t)(at % 3),
+                               .n_top = at % 4 == 3 ? (uint32_t)(at % 21) : 0};
+        rows[i] = (struct engine_row){.pos = at,
+                                      .ask = &asks[i],
+                                      .sampler = at % 9 == 8 ? NULL : &samplers[at % n_samplers],
+                                      .n_ids = samplers == some ? limits[at % 13 % 8] : 0,
+                                      .extra_ids = extra};
+        if (rows[i].n_ids && at % 2) rows[i].n_extra_ids = 1 + at % 3;
+    }
+    engine_embed(e, ids, n, x);
+    if (engine_pass(e, rows, n, x, &answers, &err) != OK) fail_msg("%s", err.text);
+    for (int i = 0; i < n; i++) {
+        if (!asks[i].wanted) continue;
+        const struct verdict_row *a = answers++;
+        out[n_out++] = (uint32_t)a->next;
+        memcpy(&out[n_out++], &a->lp_next, sizeof *out);
+        for (size_t k = 0; k < a->n_judged; k++) memcpy(&out[n_out++], &a->lp_judged[k], sizeof *out);
+        memcpy(&out[n_out], a->top, a->n_top * sizeof *a->top);
+        n_out += 2 * a->n_top;
+    }
+    return n_out;
+}
+
+/* Cuts that keep more ids than a list has at first ask the device again, those of many rows the host. */
+static void rows_that_sample_bring_their_answers_alone_to_the_host(void **state)
+{
+    (void)state;
+    static const struct {
+        int n_rows;
+        bool flat, by_host;
+    } passes[] = {{7, false, false}, {1, false, false}, {6, true, false}, {64, false, false},
+                  {8, true, false},  {33, true, true},  {9, false, false}};
+    static uint32_t cpu[MAX_ROWS * 64], device[MAX_ROWS * 64];
+    struct tiny_spec s = spec_of("qwen2", QUANT_F32);
+    int pos = 0, pos_device = 0;
+    s.n_vocab = 2300;
+    s.n_blocks = 1;
+    write_toy(path, &s);
+    counting = *tested;
+    counting.logits = count_logits;
+    struct engine *of_cpu = engine(NULL, NULL), *of_device = engine(&counting, NULL);
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+        const struct sampler *samplers = passes[i].flat ? flat : some;
+        const int n_samplers = passes[i].flat ? 3 : 8;
+        n_logits = 0;
+        size_t n = sample_rows(of_cpu, &pos, passes[i].n_rows, samplers, n_samplers, cpu);
+        if (sample_rows(of_device, &pos_device, passes[i].n_rows, samplers, n_samplers, device) != n ||
+            memcmp(cpu, device, n * sizeof *cpu) != 0)
+            fail_msg("pass %zu: other bits than the CPU's", i);
+        if (tested->head && (n_logits > 0) != passes[i].by_host) fail_msg("pass %zu: %d pieces of logits", i, n_logits);
+    }
+    engine_close(of_cpu);
+    engine_close(of_device);
+}
+
 /* Slot 1 gets the first 30 ids of slot 0, and both go on alike. */
 static void what_is_copied_has_the_bits_of_what_was_computed(void **state)
 {
@@ -340,6 +439,38 @@ static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void *
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
 }
 
+static void sampled_text_has_the_one_hash_there_too(void **state)
+{
+    (void)state;
+    static struct grid g;
+    static const struct cell cells[] = {{GRID_NONE, 0, 1, 1, 1, TOGETHER}, /* by the CPU */
+                                        {GRID_LITTLE, 4, 1, 2, 1, COMING},
+                                        {GRID_SUFFIX, 5, 1, 1, 1, TOGETHER}};
+    static const struct sampler samplers[] = {{.temp = .8f, .top_p = 1, .seed = 7},
+                                              {.temp = 1.1f, .top_k = 50, .top_p = .9f, .min_p = .02f, .seed = 7}};
+    const char *why;
+    struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    write_toy(path, &s);
+    s.left_out = 2;
+    write_toy(little, &s);
+    grid_init(&g, path, little, kernels_pick(NULL, &why));
+    g.n_predict = 10;
+    g.n_prompt[2] = 30;
+    counting = *tested;
+    counting.logits = count_logits;
+    n_logits = 0;
+    for (size_t k = 0; k < sizeof samplers / sizeof *samplers; k++) {
+        g.sampler = samplers[k];
+        g.have_expected = 0;
+        for (size_t i = 0; i < sizeof cells / sizeof *cells; i++, g.have_expected = 1) {
+            g.device = i ? &counting : NULL;
+            grid_run(&g, &cells[i]);
+        }
+    }
+    assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+    if (tested->head) assert_int_equal(n_logits, 0);
+}
+
 static void what_it_lacks_is_refused_by_name(void **state)
 {
     (void)state;
@@ -410,6 +541,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_has_the_bits_of_the_cpu_engine),
         cmocka_unit_test(every_architecture_and_a_plan_too),
+        cmocka_unit_test(rows_that_sample_bring_their_answers_alone_to_the_host),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
         cmocka_unit_test(what_is_copied_has_the_bits_of_what_was_computed),
         cmocka_unit_test(rows_stay_where_none_come_or_go),
@@ -417,6 +549,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shards_and_stages_on_it_give_the_one_hash),
         cmocka_unit_test(a_side_file_serves_and_drafts_there_too),
         cmocka_unit_test(a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu),
+        cmocka_unit_test(sampled_text_has_the_one_hash_there_too),
         cmocka_unit_test(what_it_lacks_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,5 +1,6 @@
 /* Drafts by a plan over the big model's own weights: what the two plans share is computed once, and what big says has
- * the bits of a plain pass, whatever was drafted before. */
+ * the bits of a plain pass, whatever was drafted before. That is three laws, each of all kinds of plans: of the prefix,
+ * of resuming, of cropping. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -134,62 +135,221 @@ static const struct {
     {NULL, "skip:2", 2, 3},
     {NULL, "skip:1a,3m", 1, 4},
     {NULL, "ode:0,1x2@.5", 1, 3},
+    {NULL, "ode:0x2", 0, 2}, /* a block that comes back, in the cache that it has as the first: nothing is shared */
     {"skip:1", "skip:1,2", 1, 2},
     {"ode:0,1x4,3", "ode:0,1x2@2,3", 1, 4},
     {"ode:0,1x4,3", "ode:0,1x2,3", 3, 4},
     {NULL, balcony, 2, 3}, /* a side file's block behind block 1, with a cache of its own */
     {"skip:3", balcony, 2, 3},
+    {"ode:0,1x2,3", balcony, 2, 3},
 };
 enum { N_PAIRS = sizeof pairs / sizeof *pairs };
 
-/* Rounds as a text has them: some drafts are right, the rest is taken back, and now and then all of a round is. */
-static void check_pair(int i_pair, int n_threads)
+/* K and V of the slot's positions [from, from + n), cache by cache, in the first n_caches: those of as many entries of
+ * the served plan, then those of side blocks. */
+struct kv_bits {
+    size_t n;
+    unsigned char bytes[N_CTX * 4096];
+};
+
+static struct kv_bits *kv_bits(const struct engine *e, int from, int n, int n_caches, struct kv_bits *out)
 {
-    struct engine *e = engine(pairs[i_pair].plan, pairs[i_pair].draft, n_threads),
-                  *plain = engine(pairs[i_pair].plan, NULL, n_threads);
     struct engine_info info;
     engine_info(e, &info);
-    assert_int_equal(info.drafts[0].n_shared, pairs[i_pair].n_shared);
-    assert_int_equal(info.drafts[0].n_entries, pairs[i_pair].n_draft);
-    static struct feed p, q;
-    struct verdict_bits found[MAX_ROWS], expected[MAX_ROWS];
-    const int32_t prompt[] = {3, 99, 402, 260, 17, 301};
-    int at = 6, n_right = 0, n_drafted = 0;
-    feed_make(&p, 0, prompt, at);
-    plainly(e, info.entry_to, &p, found);
-    feed_make(&q, 0, prompt, at);
-    plainly(plain, info.entry_to, &q, expected);
-    int32_t next = found[at - 1].next;
-    for (int round = 0; round < N_ROUNDS && at + DRAFTS + 1 < N_CTX; round++) {
-        int n = round % (DRAFTS + 1);
-        n_entry_rows = 0;
-        draft(e, &info, at, next, n, &p);
-        resume(e, &info, &p, found);
-        int n_rows_here = n_entry_rows;
-        feed_make(&q, at, p.ids, p.n);
-        n_entry_rows = 0;
-        plainly(plain, info.entry_to, &q, expected);
-        if (memcmp(found, expected, (size_t)p.n * sizeof *found) || memcmp(p.x, q.x, (size_t)p.n * sizeof *p.x))
-            fail_msg("plan %s, drafts %s, round %d: other bits", pairs[i_pair].plan, pairs[i_pair].draft, round);
-        int own = info.drafts[0].n_entries - info.drafts[0].n_shared; /* entries that only the draft has */
-        assert_int_equal(n_rows_here, n_entry_rows + n * own);
-        int right = 0;
-        while (right < n && found[right].next == p.ids[right + 1]) right++;
-        n_right += right;
-        n_drafted += n;
-        next = found[right].next;
-        if (round % 4 != 3) at += right + 1; /* else the same positions again, with another id */
-    }
-    if (info.drafts[0].n_shared == N_BLOCKS) assert_int_equal(n_right, n_drafted);
-    engine_close(e);
-    engine_close(plain);
+    const size_t all = (size_t)n * info.kv_position_bytes, n_all = (size_t)(info.entry_to + info.n_sides);
+    assert_true(all <= sizeof out->bytes);
+    engine_keep_kv(e, 1, from, n, out->bytes);
+    out->n = all / n_all * (size_t)n_caches;
+    return out;
 }
 
-static void big_goes_on_from_where_the_plans_part_with_the_bits_of_a_plain_pass(void **state)
+static bool same_kv(const struct engine *a, const struct engine *b, int from, int n, int n_caches)
+{
+    static struct kv_bits of_a, of_b;
+    kv_bits(a, from, n, n_caches, &of_a);
+    kv_bits(b, from, n, n_caches, &of_b);
+    return of_a.n == of_b.n && !memcmp(of_a.bytes, of_b.bytes, of_a.n);
+}
+
+/* A text of rounds: some drafts are right, the rest is taken back, and now and then all of a round is: then the same
+ * positions come again with another id. */
+struct text {
+    int at, n_right, n_drafted; /* at: ids that are kept */
+    int32_t ids[N_CTX];         /* and behind them the one that is fed next */
+};
+
+static const struct text prompt = {.at = 6, .ids = {3, 99, 402, 260, 17, 301}};
+
+static bool text_goes_on(const struct text *t, int round)
+{
+    return round < N_ROUNDS && t->at + DRAFTS + 1 < N_CTX;
+}
+
+static void text_take(struct text *t, int round, const struct feed *p, const struct verdict_bits *found)
+{
+    int n = p->n - 1, right = 0;
+    while (right < n && found[right].next == p->ids[right + 1]) right++;
+    t->n_right += right;
+    t->n_drafted += n;
+    memcpy(t->ids + t->at, p->ids, (size_t)(right + 1) * sizeof *p->ids);
+    if (round % 4 != 3) t->at += right + 1;
+    t->ids[t->at] = found[right].next;
+}
+
+/* The engine that drafts, and one that does not. */
+struct both {
+    struct engine *drafts, *plain;
+    struct engine_info info;
+    int shared;
+    struct text text;
+};
+
+static void open_both(struct both *b, int i_pair, int n_threads)
+{
+    struct feed p;
+    struct verdict_bits found[MAX_ROWS], expected[MAX_ROWS];
+    *b = (struct both){.drafts = engine(pairs[i_pair].plan, pairs[i_pair].draft, n_threads),
+                       .plain = engine(pairs[i_pair].plan, NULL, n_threads),
+                       .text = prompt};
+    engine_info(b->drafts, &b->info);
+    b->shared = b->info.drafts[0].n_shared;
+    assert_int_equal(b->shared, pairs[i_pair].n_shared);
+    assert_int_equal(b->info.drafts[0].n_entries, pairs[i_pair].n_draft);
+    feed_make(&p, 0, prompt.ids, prompt.at);
+    plainly(b->drafts, b->info.entry_to, &p, found);
+    plainly(b->plain, b->info.entry_to, &p, expected);
+    assert_memory_equal(found, expected, (size_t)p.n * sizeof *found);
+    b->text.ids[b->text.at] = found[b->text.at - 1].next;
+}
+
+static void close_both(struct both *b)
+{
+    engine_close(b->drafts);
+    engine_close(b->plain);
+}
+
+/* What a draft leaves in the entries that the plans share is what a plain pass leaves there: hidden rows behind them,
+ * and K and V in them. Where the plans have parted it is not. */
+static void prefix_law_of(int i_pair, int n_threads)
+{
+    static struct feed p, q;
+    struct verdict_bits found[MAX_ROWS];
+    struct both b;
+    int n_others = 0; /* rounds in which K or V behind the shared entries are others */
+    open_both(&b, i_pair, n_threads);
+    for (int round = 0; text_goes_on(&b.text, round); round++) {
+        const int n = round % (DRAFTS + 1), at = b.text.at, behind = b.info.entry_to - b.shared;
+        draft(b.drafts, &b.info, at, b.text.ids[at], n, &p);
+        feed_make(&q, at, p.ids, p.n);
+        engine_embed(b.plain, q.ids, q.n, q.x[0]);
+        run(b.plain, ENGINE_SERVED, 0, b.shared, &q, 0, q.n);
+        const bool same_rows = !memcmp(p.x, q.x, (size_t)n * sizeof *p.x);
+        keep_bits(run(b.plain, ENGINE_SERVED, b.shared, b.info.entry_to, &q, 0, q.n), &q, found);
+        if (!same_rows || !same_kv(b.drafts, b.plain, 0, at + n, b.shared))
+            fail_msg("plan %s, drafts %s, round %d: other bits", pairs[i_pair].plan, pairs[i_pair].draft, round);
+        n_others += behind && !same_kv(b.drafts, b.plain, 0, at + n, b.info.entry_to);
+        plainly(b.drafts, b.info.entry_to, &q, found);
+        text_take(&b.text, round, &q, found);
+    }
+    assert_true(n_others > 0 || b.shared == b.info.entry_to);
+    close_both(&b);
+}
+
+static void prefix_law(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_PAIRS; i++) prefix_law_of(i, 1 + i % 2);
+}
+
+/* Big goes on from where the plans part with the bits of a plain pass, and nothing is computed twice. */
+static void resume_law_of(int i_pair, int n_threads)
+{
+    static struct feed p, q;
+    struct verdict_bits found[MAX_ROWS], expected[MAX_ROWS];
+    struct both b;
+    open_both(&b, i_pair, n_threads);
+    for (int round = 0; text_goes_on(&b.text, round); round++) {
+        const int n = round % (DRAFTS + 1), at = b.text.at;
+        n_entry_rows = 0;
+        draft(b.drafts, &b.info, at, b.text.ids[at], n, &p);
+        resume(b.drafts, &b.info, &p, found);
+        const int n_rows_here = n_entry_rows, own = b.info.drafts[0].n_entries - b.shared; /* that only the draft has */
+        feed_make(&q, at, p.ids, p.n);
+        n_entry_rows = 0;
+        plainly(b.plain, b.info.entry_to, &q, expected);
+        if (memcmp(found, expected, (size_t)p.n * sizeof *found) || memcmp(p.x, q.x, (size_t)p.n * sizeof *p.x) ||
+            !same_kv(b.drafts, b.plain, 0, at + p.n, b.info.entry_to))
+            fail_msg("plan %s, drafts %s, round %d: other bits", pairs[i_pair].plan, pairs[i_pair].draft, round);
+        assert_int_equal(n_rows_here, n_entry_rows + n * own);
+        text_take(&b.text, round, &p, found);
+    }
+    if (b.shared == N_BLOCKS) assert_int_equal(b.text.n_right, b.text.n_drafted);
+    close_both(&b);
+}
+
+static void resume_law(void **state)
 {
     (void)state;
     for (int i = 0; i < N_PAIRS; i++)
-        for (int threads = 1; threads <= 2; threads++) check_pair(i, threads);
+        for (int threads = 1; threads <= 2; threads++) resume_law_of(i, threads);
+}
+
+/* Ids that nobody drafted, with what the draft's plan needs of them. */
+static void feed_whole(struct engine *e, const struct engine_info *info, struct feed *p, struct verdict_bits *out)
+{
+    const int shared = info->drafts[0].n_shared;
+    const struct verdict_row *answers;
+    struct err err;
+    engine_embed(e, p->ids, p->n, p->x[0]);
+    run(e, ENGINE_SERVED, 0, shared, p, 0, p->n);
+    const struct engine_span fill = {ENGINE_DRAFT, shared, info->drafts[0].n_entries, p->rows, p->n, p->x[0],
+                                     NULL,         true};
+    if (info->n_sides) assert_int_equal(engine_run(e, &fill, &answers, &err), OK);
+    keep_bits(run(e, ENGINE_SERVED, shared, info->entry_to, p, 0, p->n), p, out);
+}
+
+/* Drafts that were taken back leave no trace in what is kept: a text that never had them has the same K and V in every
+ * cache, those of side blocks too, and is drafted behind and judged alike. */
+static int crop_law_of(int i_pair, int n_threads)
+{
+    static struct feed p, q;
+    struct verdict_bits found[MAX_ROWS], expected[MAX_ROWS];
+    struct engine *e = engine(pairs[i_pair].plan, pairs[i_pair].draft, n_threads),
+                  *never = engine(pairs[i_pair].plan, pairs[i_pair].draft, n_threads);
+    struct engine_info info;
+    struct text t = prompt;
+    engine_info(e, &info);
+    feed_make(&p, 0, t.ids, t.at);
+    feed_whole(e, &info, &p, found);
+    t.ids[t.at] = found[t.at - 1].next;
+    for (int round = 0; text_goes_on(&t, round); round++) {
+        draft(e, &info, t.at, t.ids[t.at], round % (DRAFTS + 1), &p);
+        resume(e, &info, &p, found);
+        text_take(&t, round, &p, found);
+    }
+    for (int at = 0; at < t.at; at += q.n) {
+        feed_make(&q, at, t.ids + at, t.at - at < MAX_ROWS ? t.at - at : MAX_ROWS);
+        feed_whole(never, &info, &q, expected);
+    }
+    if (!same_kv(e, never, 0, t.at, info.entry_to + info.n_sides))
+        fail_msg("plan %s, drafts %s: other K or V", pairs[i_pair].plan, pairs[i_pair].draft);
+    draft(e, &info, t.at, t.ids[t.at], DRAFTS, &p);
+    resume(e, &info, &p, found);
+    draft(never, &info, t.at, t.ids[t.at], DRAFTS, &q);
+    resume(never, &info, &q, expected);
+    assert_memory_equal(p.ids, q.ids, (DRAFTS + 1) * sizeof *p.ids);
+    assert_memory_equal(found, expected, (DRAFTS + 1) * sizeof *found);
+    engine_close(e);
+    engine_close(never);
+    return t.n_drafted - t.n_right;
+}
+
+static void crop_law(void **state)
+{
+    (void)state;
+    int n_back = 0;
+    for (int i = 0; i < N_PAIRS; i++) n_back += crop_law_of(i, 1 + i % 2);
+    assert_true(n_back > N_PAIRS);
 }
 
 /* What was found in the entries that the plans share is not forgotten behind them. */
@@ -392,7 +552,9 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(big_goes_on_from_where_the_plans_part_with_the_bits_of_a_plain_pass),
+        cmocka_unit_test(prefix_law),
+        cmocka_unit_test(resume_law),
+        cmocka_unit_test(crop_law),
         cmocka_unit_test(a_row_that_was_bad_before_is_bad_behind_with_the_same_words),
         cmocka_unit_test(a_draft_s_plan_fits_the_first_stage),
         cmocka_unit_test(a_cut_head_counts_as_far_as_it_is_read),

@@ -57,6 +57,31 @@ static void plans_give_one_hash(void **state)
     assert_true(n_accepted > 0 && n_accepted < n_judged);
 }
 
+static void a_served_plan_has_the_reference_s_bits_by_every_path_of_this_cpu(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *served, *draft;
+        uint32_t type;
+    } rows[] = {
+        {"skip:1a,2m", "skip:1-2", QUANT_Q4_K},
+        {"ode:0,1x4@.5,3", "ode:0,1x2@.5", QUANT_F32},
+        {"ode:0-1x2@.3,3m@1.7", "ode:0", QUANT_Q8_0},
+    };
+    struct grid g;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct toy toy = grid_write_toy(rows[r].type, "qwen2", false);
+        grid_init(&g, toy.big, toy.little, &kernels_ref);
+        g.plan = rows[r].served;
+        g.draft_plans[0] = rows[r].draft;
+        grid_expect(&g);
+        for (int i = 1; (g.kernels = kernels_path(i)); i++) {
+            grid_run(&g, &(struct cell){GRID_NONE, 1, 2, 1, 1, 1});
+            grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, 1});
+        }
+    }
+}
+
 /* A block and a norm of a side file draft behind the first E blocks (Balcony). This one's are copies of the last: so at
  * E = L - 1 it says what big says, at all positions, which it can only where its K and V are those of the text; the cut
  * head says another id where big's is past the cut. */
@@ -247,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_give_one_hash),
+        cmocka_unit_test(a_served_plan_has_the_reference_s_bits_by_every_path_of_this_cpu),
         cmocka_unit_test(a_side_file_s_drafts_give_one_hash),
         cmocka_unit_test(several_plans_for_drafts_give_one_hash),
         cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),

@@ -146,6 +146,59 @@ static void a_worker_that_is_not_ready_or_lost_already_is_not_missed(void **stat
     heartbeat_free(&p.h);
 }
 
+/* Each row: what comes from shards 1 and 2 while they start with a limit of 5 s, a letter every second: b it has begun,
+ * h Hello and its Welcome, l Loading, r Ready, p a Pong, s the coordinator was stopped for a minute. */
+static void a_worker_that_starts_is_lost_after_the_limit_without_a_sign_of_life(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *first, *second;
+        int expect, after_s;
+    } rows[] = {
+        {"none has begun: the first rank", "       ", "       ", SHARD_1, 6},
+        {"one keeps the other waiting", "b      ", "       ", SHARD_2, 6},
+        {"so does one later", "b h    ", "b       ", SHARD_2, 6},
+        {"a long load", "bh l l l l l l l r pppppppp", "bh  l    l    l  r pppppppp", NOBODY_LOST, 0},
+        {"that stops", "bh l l l l l l l", "bh l l         ", SHARD_2, 11},
+        {"or is Ready, and then stops", "bhlr   ", "bhlrppppp", SHARD_1, 6},
+        {"a minute that is nobody's", "b   sh l    r", "b   s  h lr", NOBODY_LOST, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct played p = {.now_ns = 7000 * ms_ns};
+        struct layout l;
+        int lost = NOBODY_LOST, s = 0;
+        assert_int_equal(layout_make(&l, 3, 1, 1, 2, 1, DRAFTER_NONE, NULL), OK);
+        assert_int_equal(heartbeat_init(&p.h, &l, NULL), OK);
+        for (int peer = 1; peer <= 2; peer++) heartbeat_await(&p.h, peer, 5000 * ms_ns, p.now_ns);
+        for (; lost == NOBODY_LOST && rows[i].first[s] && rows[i].second[s]; s++) {
+            for (int k = 0; k < 2; k++) {
+                int peer = 1 + k, c = (k ? rows[i].second : rows[i].first)[s];
+                if (c == 's' && !k) p.now_ns += 60000 * ms_ns;
+                if (c == 'b' || c == 'l') heartbeat_heard(&p.h, peer, &(struct message){.tag = TAG_LOADING}, p.now_ns);
+                if (c == 'h') heartbeat_heard(&p.h, peer, &(struct message){.tag = TAG_HELLO}, p.now_ns);
+                if (c == 'h') heartbeat_await(&p.h, peer, 5000 * ms_ns, p.now_ns);
+                if (c == 'r') heartbeat_begin(&p.h, peer, p.now_ns);
+                if (c == 'p') hear(&p, peer, &(struct pong){.sent_ns = p.now_ns});
+            }
+            for (int t = 0; t < 1000 && lost == NOBODY_LOST; t += LOOK_MS) {
+                p.now_ns += LOOK_MS * ms_ns;
+                lost = look(&p, false);
+            }
+        }
+        int expect = rows[i].expect == NOBODY_LOST ? NOBODY_LOST : rows[i].expect - DRAFTER;
+        if (lost != expect || (rows[i].after_s && s != rows[i].after_s))
+            fail_msg("%s: %d after %d s", rows[i].what, lost, s);
+        heartbeat_free(&p.h);
+    }
+    struct played waits; /* for Welcome, since others start */
+    open_played(&waits, 4);
+    waits.h.workers[SHARD_1].begun = false;
+    heartbeat_await(&waits.h, SHARD_1, 5000 * ms_ns, waits.now_ns);
+    heartbeat_heard(&waits.h, SHARD_1, &(struct message){.tag = TAG_HELLO}, waits.now_ns);
+    assert_int_equal(play(&waits, 60000, SHARD_1, &(struct pong){.busy = true}, false), NOBODY_LOST);
+    heartbeat_free(&waits.h);
+}
+
 /* All are alive, all say that they have nothing to do, and nothing moves. */
 static void nobody_works_on_what_is_unfinished(void **state)
 {
@@ -398,6 +451,7 @@ int main(void)
         cmocka_unit_test(any_message_is_a_sign_of_life_and_one_that_is_held_too),
         cmocka_unit_test(a_stopped_coordinator_restarts_all_deadlines),
         cmocka_unit_test(a_worker_that_is_not_ready_or_lost_already_is_not_missed),
+        cmocka_unit_test(a_worker_that_starts_is_lost_after_the_limit_without_a_sign_of_life),
         cmocka_unit_test(nobody_works_on_what_is_unfinished),
         cmocka_unit_test(a_group_stalls_whatever_the_others_do),
         cmocka_unit_test(a_link_between_two_that_both_answer_is_lost_as_one_of_them_says),

@@ -218,6 +218,47 @@ static void open_beside(struct scene *c, uint32_t n, uint32_t n_share, int max_r
     }
 }
 
+/* Each text ends with big's NEXT: one where it never stood before; one where the id before it, and it, did; one where
+ * six ids did. */
+static void copies_get_rows_by_how_long_the_match_is(void **state)
+{
+    (void)state;
+    enum { IDS = 14 };
+    static const int32_t texts[N_SLOTS][IDS] = {
+        {20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33},
+        {20, 21, 22, 23, 24, NEXT, 26, 27, 28, 29, 30, 31, 32, 24},
+        {20, 21, 22, 23, 24, NEXT, 26, 27, 28, 20, 21, 22, 23, 24},
+    };
+    static const struct {
+        int row_percent, expected[N_SLOTS];
+    } rows[] = {{0, {1, 3, 3}}, {30, {1, 2, 3}}, {45, {1, 1, 2}}, {100, {1, 1, 1}}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        struct err err;
+        open_all(&c, true, rows[i].row_percent);
+        for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
+            const struct open_slot open = {.slot = slot,
+                                           .last_position = N_CTX,
+                                           .round = 1,
+                                           .self_max = 30,
+                                           .draft_max = 4,
+                                           .adaptive = true,
+                                           .text = 1};
+            assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
+            slots_apply(&c.slots, slot, 0, texts[slot], IDS - 1);
+            scene_token(&c, slot, texts[slot][IDS - 1], true);
+        }
+        lead_next(c.lead, 0); /* plain: a token's time is known then */
+        for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
+            const struct token t = {0, slot, 1, IDS, c.slots.slot[slot].prefix_hash[IDS], NEXT, 0};
+            assert_int_equal(lead_on_token(c.lead, &t, 1000, &err), OK);
+        }
+        struct lead_step step = lead_next(c.lead, 1000);
+        check_rows("copies", &step, rows[i].expected);
+        scene_close(&c);
+    }
+}
+
 /* In one more slot a prompt comes, part by part, each of which fills a pass. Neither it nor a text waits for others to
  * end. */
 static void a_prompt_and_texts_get_their_rows(void **state)
@@ -373,6 +414,7 @@ int main(void)
         cmocka_unit_test(drafts_that_wait_are_used_or_refused_once_more_is_known),
         cmocka_unit_test(drafts_behind_others_without_an_answer_may_wait_for_it),
         cmocka_unit_test(no_slot_waits_for_ever),
+        cmocka_unit_test(copies_get_rows_by_how_long_the_match_is),
         cmocka_unit_test(a_prompt_and_texts_get_their_rows),
         cmocka_unit_test(what_waits_for_a_token_takes_no_rows),
         cmocka_unit_test(what_copies_is_taken_whole),

@@ -46,7 +46,7 @@ static void parts_are_joined_and_other_messages_stay_in_order(void **state)
     post(o, LITTLE, &(struct message){.tag = TAG_READY, .ready = {2}});
     post_part(o, BIG, 2, 3, "two");
     post(o, BIG, &(struct message){.tag = TAG_READY, .ready = {3}}); /* not read at all */
-    assert_int_equal(metadata_receive(o, list, 2, &err), OK);
+    assert_int_equal(metadata_receive(o, list, 2, 60, &err), OK);
     assert_int_equal(list[0].n, 7);
     assert_memory_equal(list[0].bytes, "one two", 7);
     assert_int_equal(list[1].n, 6);
@@ -85,7 +85,7 @@ static void what_is_no_vocabulary_is_refused(void **state)
         struct err err;
         for (int k = 0; k < 2 && rows[i].parts[k].bytes; k++)
             post(o, BIG, &(struct message){.tag = TAG_METADATA, .metadata = rows[i].parts[k]});
-        int rc = metadata_receive(o, &m, 1, &err);
+        int rc = metadata_receive(o, &m, 1, 60, &err);
         if (rc != E_PEER || !strstr(err.text, rows[i].says)) fail_msg("%s: %d, %s", rows[i].name, rc, err.text);
         metadata_free(&m);
         router_close(o);
@@ -100,7 +100,7 @@ static void a_worker_that_fails_is_heard(void **state)
     struct err err;
     post_part(o, BIG, 0, 2, "x");
     post(o, OTHER, &(struct message){.tag = TAG_FAIL, .fail = {E_MODEL, "no such file"}});
-    assert_int_equal(metadata_receive(o, &m, 1, &err), E_MODEL);
+    assert_int_equal(metadata_receive(o, &m, 1, 60, &err), E_MODEL);
     assert_string_equal(err.text, "no such file");
     metadata_free(&m);
     router_close(o);

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/gumbel.h"
 #include "kernels/noise.h"
 
 /* From the generator's authors (Random123, kat_vectors). */
@@ -63,12 +64,27 @@ static void noise_is_gumbel(void **state)
     }
 }
 
+/* Draws at the ends of each power of two, and others. */
+static void bounds_without_logarithms_hold(void **state)
+{
+    (void)state;
+    double widest = 0;
+    for (uint32_t i = 0; i < 40000; i++) {
+        uint32_t power = 1u << i % 32, draw = i < 32 ? power : i < 64 ? power - 1 : i < 96 ? ~power : i * 107374u;
+        float g = gumbel_of(draw), least = gumbel_least(draw), most = gumbel_most(draw);
+        if (!(least <= g && g <= most && most < NOISE_MOST)) fail_msg("%#x: %g, %g, %g", draw, least, g, most);
+        if (draw < 1u << 31) widest = fmax(widest, (double)(most - least));
+    }
+    assert_true(widest < 1.03);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_gives_its_known_answers),
         cmocka_unit_test(noise_is_a_function_of_where_it_falls),
         cmocka_unit_test(noise_is_gumbel),
+        cmocka_unit_test(bounds_without_logarithms_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,7 +187,7 @@ static float chance_of(const struct drafter *d)
     play_start(&p, d, 8);
     play_tokens(&p, d, 1000);
     assert_true(draft_policy_window(&p.policy, 8) > 0);
-    return draft_policy_chance(&p.policy, 8);
+    return draft_policy_chance(&p.policy, 8, 0);
 }
 
 /* Drafts of .3 of a token's time, of which nearly all are right, give some 2.5 tokens in a token's time; one more must
@@ -232,7 +232,7 @@ static void a_text_starts_from_what_those_before_it_have_taught(void **state)
                      0); /* but a plain token is timed first: the machine may have changed */
     draft_policy_note(&g, &plain);
     assert_int_equal(draft_policy_window(&g, 8), 8);
-    assert_true(draft_policy_chance(&g, 8) < chance_of(&(struct drafter){.3, 300, 50, {8, 8, 8, 8}}));
+    assert_true(draft_policy_chance(&g, 8, 0) < chance_of(&(struct drafter){.3, 300, 50, {8, 8, 8, 8}}));
     assert_true(draft_policy_reads(&g, 8, 1000, 0, 400)); /* texts are long here, and drafts cheap */
     draft_policy_init(&g, true, false, prior(.3), &nothing);
     g.prompt_ns = 100;
@@ -653,7 +653,7 @@ static void a_draft_policy_that_is_off_gives_the_whole_window_always(void **stat
     for (int i = 0; i < 100; i++) {
         assert_int_equal(draft_policy_window(&g, 16), 16);
         assert_true(draft_policy_reads(&g, 16, 100000, 0, 1));
-        assert_true(draft_policy_chance(&g, 16) == 0);
+        assert_true(draft_policy_chance(&g, 16, 0) == 0);
         draft_policy_note(&g, i % 2 ? &wrong : &plain);
     }
     assert_false(g.paused || g.n_pauses);

@@ -98,19 +98,41 @@ static void drafts_go_on_as_far_as_checking_them_is_worth_its_time(void **state)
 {
     (void)state;
     struct draft_policy g = ahead(.9, 100, 0);
-    assert_true(draft_policy_chance(&g, 8) == 0); /* nothing is known of it */
+    assert_true(draft_policy_chance(&g, 8, 0) == 0); /* nothing is known of it */
     draft_policy_note_pass(&g, 1000, 8);
-    assert_true(draft_policy_chance(&g, 8) == 0);
+    assert_true(draft_policy_chance(&g, 8, 0) == 0);
     draft_policy_note_pass(&g, 1700, 8);
-    float chance = draft_policy_chance(&g, 8);
+    float chance = draft_policy_chance(&g, 8, 0);
     assert_true(chance > 0);
     for (int i = 0; i < 50; i++) draft_policy_note_pass(&g, 1700, 8);
-    assert_true(draft_policy_chance(&g, 8) >= chance);
+    assert_true(draft_policy_chance(&g, 8, 0) >= chance);
     assert_true(fabs(g.measured.row_ns - 100) < 1);
     draft_policy_note_pass(&g, 1000, 1); /* of one row: says nothing of a second */
     assert_true(fabs(g.measured.row_ns - 100) < 1);
     draft_policy_note_pass(&g, 700, 1); /* the plain token was timed in a slow moment */
     assert_true(g.measured.plain_ns < 1000);
+}
+
+/* Of a plain token's 1000 ns, a draft's 50, and 80 for each that a pass checks, on a short way. A pass may go on with
+ * drafts behind those that the one before waited for, without waiting for more: rounds of any length are slower. */
+static void drafts_behind_those_of_a_pass_count_from_there_on(void **state)
+{
+    (void)state;
+    static const struct {
+        double right;
+        int n_before, n;
+    } rows[] = {{.6, 0, 4}, {.6, 2, 6}, {.6, 4, 8}, {.2, 1, 2}, {.9, 0, 19}, {.9, 5, 24}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(rows[i].right, 50, 0);
+        g.measured.row_ns = 80;
+        g.n_rounds = 8;
+        g.drafting_ns = 640;
+        g.drafting_tokens = 1;
+        float least = draft_policy_chance(&g, 8, rows[i].n_before);
+        int n = 0;
+        for (double chance = rows[i].right; chance >= least; chance *= rows[i].right) n++;
+        if (n != rows[i].n) fail_msg("%.1f right, behind %d: %d", rows[i].right, rows[i].n_before, n);
+    }
 }
 
 /* A verdict on drafts, of which the first n_right of n are right. */
@@ -353,6 +375,7 @@ int main(void)
         cmocka_unit_test(so_many_drafts_are_out_as_two_passes_and_a_round_trip_give_time_for),
         cmocka_unit_test(a_pass_waits_for_drafts_that_are_near_and_likely),
         cmocka_unit_test(drafts_go_on_as_far_as_checking_them_is_worth_its_time),
+        cmocka_unit_test(drafts_behind_those_of_a_pass_count_from_there_on),
         cmocka_unit_test(it_rests_where_it_slows_big_down),
         cmocka_unit_test(a_moment_in_which_the_machine_is_away_is_no_reason),
         cmocka_unit_test(it_takes_turns_where_they_are_faster_and_the_way_is_short),

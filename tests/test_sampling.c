@@ -53,9 +53,10 @@ struct place {
     int n_vocab, n_top, tp;
     struct sampler cut; /* its top_k, top_p, min_p */
     int n_texts;
+    const struct device_table *device; /* NULL: none */
 };
 
-static const struct place small = {big, N_VOCAB, N_VOCAB, 1, {.top_p = 1}, N_TEXTS};
+static const struct place small = {big, N_VOCAB, N_VOCAB, 1, {.top_p = 1}, N_TEXTS, NULL};
 
 /* ---- the real loop ---- */
 
@@ -86,6 +87,7 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     struct cluster_config config = {
         .launch.layout = l, .big = at->big, .little = c->little, .kernels = kernels_pick(NULL, &why), .n_threads = 1};
     if (c->propose) config.drafter = proposer_run, config.drafter_arg = &proposer;
+    config.device = (struct device_wish){.table = at->device, .number = -1};
     struct router *router = router_open(l.n_peers);
     assert_non_null(router);
     if (cluster_start(&cluster, &config, router, &err) != OK) fail_msg("%s", err.text);
@@ -337,20 +339,27 @@ static void cuts_over_shards_are_the_plain_ones_ties_on_borders_included(void **
 {
     (void)state;
     const struct setting alone = {"no drafts", NULL, NULL, 1, 3};
-    enum { N_CUT_TEXTS = 100 };
+    enum { N_CUT_TEXTS = 100, N_LAYOUTS = 4 };
+    static const struct {
+        int tp, n_texts;
+        const struct device_table *device;
+    } layouts[N_LAYOUTS] = {
+        {1, N_CUT_TEXTS, NULL}, {2, N_CUT_TEXTS, NULL}, {3, N_CUT_TEXTS, NULL}, {2, 4, &device_ref}};
     int32_t *prompts = same_prompts();
     int n_checked = 0, n_twins = 0, n_twins_in_top = 0;
     for (size_t k = 0; k < sizeof cuts_ / sizeof *cuts_; k++) {
-        struct texts t[3];
-        for (int tp = 1; tp <= 3; tp++) {
-            struct place at = {large, N_LARGE, N_TOP, tp, cuts_[k].cut, N_CUT_TEXTS};
-            t[tp - 1] = generate(&alone, &at, prompts, N_PROMPT, N_TOKENS);
+        struct texts t[N_LAYOUTS];
+        for (int l = 0; l < N_LAYOUTS; l++) {
+            struct place at = {
+                large, N_LARGE, N_TOP, layouts[l].tp, cuts_[k].cut, layouts[l].n_texts, layouts[l].device};
+            t[l] = generate(&alone, &at, prompts, N_PROMPT, N_TOKENS);
         }
         for (int i = 0; i < N_CUT_TEXTS; i++) {
             const struct seq *s = &t[0].seqs[i];
-            for (int tp = 2; tp <= 3; tp++)
-                if (memcmp(s->ids, t[tp - 1].seqs[i].ids, (size_t)s->n_ids * sizeof *s->ids) != 0)
-                    fail_msg("%s: text %d is another one with tp %d", cuts_[k].name, i, tp);
+            for (int l = 1; l < N_LAYOUTS; l++)
+                if (i < layouts[l].n_texts && memcmp(s->ids, t[l].seqs[i].ids, (size_t)s->n_ids * sizeof *s->ids) != 0)
+                    fail_msg("%s: text %d is another one with tp %d%s", cuts_[k].name, i, layouts[l].tp,
+                             layouts[l].device ? " on a device" : "");
             for (int at = s->n_prompt; at < s->n_ids; at++) {
                 n_twins += is_twin(s->ids[at]);
                 for (int j = 0; j < 3; j++) n_twins_in_top += is_twin(s->top[at * N_TOP + j].id);
@@ -361,7 +370,7 @@ static void cuts_over_shards_are_the_plain_ones_ties_on_borders_included(void **
                 n_checked += id >= 0;
             }
         }
-        for (int tp = 1; tp <= 3; tp++) texts_free(&t[tp - 1], N_CUT_TEXTS);
+        for (int l = 0; l < N_LAYOUTS; l++) texts_free(&t[l], layouts[l].n_texts);
     }
     print_message("%d picks are the plain ones; %d twins sampled, %d among the first three\n", n_checked, n_twins,
                   n_twins_in_top);

@@ -55,7 +55,7 @@ static void open_groups(struct workers *w, int groups, int tp, int pp, const str
     struct layout l;
     struct err err = {0};
     assert_int_equal(layout_make(&l, 1, 1, groups, tp, pp, DRAFTER_NONE, &err), OK);
-    assert_int_equal(workers_init(w, &l, &err), OK);
+    assert_int_equal(workers_init(w, &l, NULL, &err), OK);
     for (int i = 0; i < groups * tp * pp; i++) {
         int peer = 1 + i, stage = i / tp % pp;
         uint64_t head = stage == pp - 1 ? (uint64_t)head_mb * MB / (uint64_t)tp : 0;

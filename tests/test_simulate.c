@@ -9,17 +9,17 @@
 
 #include "simulate.h"
 
-enum { TOKENS = 4000, TEXTS = 15, PROMPT_IDS = 16, AHEAD = -1 };
+enum { TOKENS = 4000, TEXTS = 15, PROMPT_IDS = 16, AHEAD = -1, AHEAD_ALONE = -2 };
 
 struct way {
     double draft_ms, pass_ms, slope_percent, rate, rtt_ms;
-    int length; /* of sequential drafts; 0: plain; AHEAD: the default */
+    int length; /* of sequential drafts; 0: plain; AHEAD: the default; AHEAD_ALONE: without self-start or a policy */
 };
 
-/* Of 60 000 tokens. */
-static double token_ms(const struct way *p)
+static double token_ms(const struct way *p, int n_texts)
 {
-    struct options o = {.self_max = 128,
+    bool alone = p->length == AHEAD_ALONE;
+    struct options o = {.self_max = alone ? 0 : 128,
                         .net_delay = {(float)p->rtt_ms / 2, 0, false},
                         .synthetic = {.draft_ms = p->draft_ms,
                                       .pass_ms = {p->pass_ms},
@@ -28,7 +28,7 @@ static double token_ms(const struct way *p)
                                       .n_curves = 1,
                                       .curves = {{1, {p->rate}}}}};
     double sum_ns = 0;
-    for (int text = 0; text < TEXTS; text++) {
+    for (int text = 0; text < n_texts; text++) {
         int32_t prompt[PROMPT_IDS];
         for (int i = 0; i < PROMPT_IDS; i++) prompt[i] = synthetic_id(0, text, i);
         const struct request request = {.prompt = prompt,
@@ -38,7 +38,9 @@ static double token_ms(const struct way *p)
                                                      .drafting = p->length != 0,
                                                      .adaptive = p->length == AHEAD,
                                                      .draft_max = p->length > 0 ? p->length : 8,
-                                                     .draft_ahead = p->length == AHEAD ? -1 : 0,
+                                                     .draft_ahead = alone                ? 256
+                                                                    : p->length == AHEAD ? -1
+                                                                                         : 0,
                                                      .draft_ctx = PROMPT_IDS}};
         struct draft_profile profile = {0};
         struct simulator_counts counts;
@@ -50,10 +52,11 @@ static double token_ms(const struct way *p)
         sum_ns += (double)(s.stats.last_ns - s.stats.first_ns);
         seq_free(&s);
     }
-    return sum_ns * 1e-6 / (TEXTS * (TOKENS - 1));
+    return sum_ns * 1e-6 / (n_texts * (TOKENS - 1));
 }
 
-/* Drafts ahead of verdicts, as many a pass as are written meanwhile: L(k) of coordinator/planner.h. */
+/* Drafts ahead of verdicts, as many a pass as are written meanwhile: L(k) of coordinator/planner.h. The first pass
+ * behind a wrong draft feeds big's own id, and judges one. */
 static double closed_form_ahead(const struct way *p)
 {
     double a = p->rate, k = p->pass_ms / p->draft_ms;
@@ -64,7 +67,7 @@ static double closed_form_ahead(const struct way *p)
 static double closed_form(const struct way *p)
 {
     double tokens = 1;
-    if (p->length == AHEAD) return closed_form_ahead(p);
+    if (p->length < 0) return closed_form_ahead(p);
     if (!p->length) return p->pass_ms;
     for (int j = 1; j <= p->length; j++) tokens += pow(p->rate, j);
     double verify_ms = p->pass_ms * (1 + p->slope_percent / 100 * p->length);
@@ -90,9 +93,23 @@ static void a_token_takes_what_the_closed_forms_say(void **state)
         {"ahead, far", {9, 30, 0, .9, 30, AHEAD}, .15},  {"the quickest", {1.5, 30, 0, .9, 6, AHEAD}, .15},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        double is = token_ms(&rows[i].plan), expected = closed_form(&rows[i].plan);
+        double is = token_ms(&rows[i].plan, TEXTS), expected = closed_form(&rows[i].plan);
         if (fabs(is / expected - 1) > rows[i].tolerance)
             fail_msg("%s: %.4f ms a token, expected %.4f", rows[i].why, is, expected);
+    }
+}
+
+/* Where big writes nothing by itself the form is the whole of it, however long the round trip. */
+static void drafts_ahead_alone_take_what_their_form_says(void **state)
+{
+    (void)state;
+    static const double rates[] = {.2, .6, .8, .9}, drafts[] = {.05, .1, .3}, ways[] = {0, .2, 1, 4};
+    for (int i = 0; i < 4 * 3 * 4; i++) {
+        const struct way p = {30 * drafts[i / 4 % 3], 30, 0, rates[i / 12], 30 * ways[i % 4], AHEAD_ALONE};
+        double is = token_ms(&p, 1), expected = closed_form(&p);
+        if (fabs(is / expected - 1) > .1)
+            fail_msg("%.1f right, drafts of %.1f ms, a round trip of %.0f: %.4f ms a token, expected %.4f", p.rate,
+                     p.draft_ms, p.rtt_ms, is, expected);
     }
 }
 
@@ -100,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_takes_what_the_closed_forms_say),
+        cmocka_unit_test(drafts_ahead_alone_take_what_their_form_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

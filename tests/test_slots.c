@@ -86,6 +86,53 @@ static void what_is_held_is_the_length(void **state)
     slots_free(&s);
 }
 
+/* Slot 1 holds 1 2 3, slot 2 failed behind 1; of a vocabulary of 7. */
+static void an_ask_is_answered_by_what_its_slot_holds(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {1, 2, 3, 6}, least[] = {0}, negative[] = {1, -1}, large[] = {7}, other[] = {1, 9},
+                         many[N_CTX] = {0};
+    static const struct {
+        const char *why;
+        uint32_t slot, at;
+        const int32_t *history, *ids;
+        size_t n_ids;
+        int rc;
+        enum draft_end end;
+    } rows[] = {
+        {"it goes on", 1, 3, ids, ids + 3, 1, OK, DRAFT_WINDOW},
+        {"with no id of its own", 1, 3, ids, NULL, 0, OK, DRAFT_WINDOW},
+        {"with as many ids as it follows", 1, 1, ids, ids + 1, 1, OK, DRAFT_WINDOW},
+        {"it begins a text", 0, 0, ids, ids, 2, OK, DRAFT_WINDOW},
+        {"with the first id", 0, 0, ids, least, 1, OK, DRAFT_WINDOW},
+        {"with nothing to go on from", 0, 0, ids, NULL, 0, OK, DRAFT_GAP},
+        {"nor in a slot that has a text", 1, 0, ids, NULL, 0, OK, DRAFT_GAP},
+        {"past the end", 1, 4, ids, ids, 1, OK, DRAFT_GAP},
+        {"after another text", 1, 2, other, ids, 1, OK, DRAFT_STALE},
+        {"without room", 1, 3, ids, many, N_CTX - 2, OK, DRAFT_FULL},
+        {"after what failed", 2, 2, ids, ids, 1, OK, DRAFT_FAILED},
+        {"a negative id", 1, 3, ids, negative, 2, E_PEER, DRAFT_WINDOW},
+        {"an id beyond the vocabulary", 1, 3, ids, large, 1, E_PEER, DRAFT_WINDOW},
+    };
+    struct slots s;
+    open_slots(&s);
+    slots_apply(&s, 1, 0, ids, 3);
+    slots_apply(&s, 2, 0, ids, 2);
+    slots_fail(&s, 2, 1, "it is not finite");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err err = {0};
+        enum draft_end end = DRAFT_WINDOW;
+        const struct draft_ask ask = {.slot = rows[i].slot,
+                                      .at = rows[i].at,
+                                      .prefix_hash = name_of(rows[i].history, rows[i].at <= 3 ? rows[i].at : 0),
+                                      .ids = rows[i].ids,
+                                      .n_ids = rows[i].n_ids};
+        int rc = slots_check_ask(&s, &ask, 7, &end, &err);
+        if (rc != rows[i].rc || end != rows[i].end) fail_msg("%s: %d, %d", rows[i].why, rc, (int)end);
+    }
+    slots_free(&s);
+}
+
 /* Trap 2 and invariant 14. The slot holds 1 2 3, then drafts 4 5 6 7; what comes back begins after 1 2 3. */
 static void ids_that_were_there_already_are_kept(void **state)
 {
@@ -149,6 +196,7 @@ static void a_copy_is_of_the_first_ids_and_drops_the_rest(void **state)
         assert_int_equal(slots_held(&s, 0), 5);
         assert_int_equal(slots_check(&s, 2, n, name_of(ids, n), 1), VERDICT_OK);
         assert_int_equal(slots_check(&s, 2, n + 1, name_of(ids, n + 1), 1), VERDICT_GAP);
+        assert_true(slots_has(&s, 2, 0, ids, n));
         slots_apply(&s, 2, n, others, 2); /* the one goes on without the other */
         assert_int_equal(slots_check(&s, 0, 5, name_of(ids, 5), 1), VERDICT_OK);
         slots_copy(&s, 2, 2, n);
@@ -184,6 +232,24 @@ static size_t apply(struct plain *p, size_t at, const int32_t *ids, size_t n)
     if (n) memcpy(p->ids + at, ids, n * sizeof *ids);
     p->len = at + n;
     return kept;
+}
+
+/* Until a part applies to its slot again. What goes on from it says the same. */
+static void a_slot_that_failed_says_why(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {1, 2, 3};
+    struct slots s;
+    open_slots(&s);
+    slots_apply(&s, 1, 0, ids, 3);
+    slots_fail(&s, 1, 3, "block 3");
+    assert_int_equal(slots_check(&s, 1, 4, root, 1), VERDICT_FAILED);
+    slots_fail(&s, 1, 4, "it goes on from that");
+    assert_string_equal(slots_error(&s, 1), "block 3");
+    slots_apply(&s, 1, 2, ids + 2, 1);
+    assert_string_equal(slots_error(&s, 1), "");
+    assert_int_equal(slots_check(&s, 1, 4, root, 1), VERDICT_GAP);
+    slots_free(&s);
 }
 
 static void any_parts_in_any_order_leave_what_the_definition_says(void **state)
@@ -229,9 +295,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_applies_where_the_history_is_the_same),
         cmocka_unit_test(what_is_held_is_the_length),
+        cmocka_unit_test(an_ask_is_answered_by_what_its_slot_holds),
         cmocka_unit_test(ids_that_were_there_already_are_kept),
         cmocka_unit_test(what_lies_past_the_length_is_not_kept),
         cmocka_unit_test(a_copy_is_of_the_first_ids_and_drops_the_rest),
+        cmocka_unit_test(a_slot_that_failed_says_why),
         cmocka_unit_test(any_parts_in_any_order_leave_what_the_definition_says),
         cmocka_unit_test(nothing_can_be_freed_twice),
     };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "proto/clock.h"
+#include "proto/deadline.h"
 #include "proto/launcher.h"
 #include "worker/memory.h"
 #include "worker/roles/role_drafter.h"
@@ -17,15 +18,18 @@ static bool is_verifier(const struct worker *w)
     return w->group->role == ROLE_VERIFIER;
 }
 
-/* A message for every percent, and at the end. That one is lost is no reason to stop: whatever is wrong, Ready meets
- * it too. */
+/* A message for every percent, at the end, and every PING_MS in which something came. That one is lost is no reason to
+ * stop: whatever is wrong, Ready meets it too. */
 static void tell_loaded(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
 {
     struct worker *w = arg;
     struct err ignored;
     (void)what, (void)unit;
-    if (done == w->told_bytes || (done < total && done - w->told_bytes < total / 100)) return;
+    uint64_t now_ns = clock_now_ns();
+    bool is_much = done == total || done - w->told_bytes >= total / 100;
+    if (done == w->told_bytes || (!is_much && now_ns - w->told_ns < PING_MS * UINT64_C(1000000))) return;
     w->told_bytes = done;
+    w->told_ns = now_ns;
     worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_LOADING, .loading = {done}}, &ignored);
 }
 

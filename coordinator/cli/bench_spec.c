@@ -81,6 +81,8 @@ static int open_job(struct spec_run *r, const struct options *o, struct err *err
                                       .n_ids = SYNTHETIC_VOCAB,
                                       .n_proposed = SYNTHETIC_VOCAB,
                                       .self_max = o->self_max,
+                                      .start_s = o->start_wait_s,
+                                      .host_of = r->launch->host_of,
                                       .on_lost = r->launch->on_lost,
                                       .on_lost_arg = r->launch->arg};
     int rc = r->launch->start(r->launch->arg, err);

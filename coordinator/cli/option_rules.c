@@ -104,7 +104,8 @@ const char *option_lacks(const struct options *o, enum option_needs needs)
         return option_lacks(o, NEEDS_PROMPTS);
     case NEEDS_AHEAD:
         if (o->drafter != DRAFTER_LITTLE || o->accept == ACCEPT_BILD) return option_lacks(o, NEEDS_LITTLE);
-        return o->self_max == 0 || o->self_max == 1 ? "the little model waits for each verdict (--self-max)" : NULL;
+        if (o->draft_ahead > 0 || o->self_max < 0 || o->self_max > 1) return NULL;
+        return "the little model waits for each verdict (--self-max)";
     case NEEDS_DEVICE:
         return o->device == DEVICE_CPU && o->draft_device == DEVICE_CPU ? "no device computes (--device cuda)" : NULL;
     case NEEDS_OPINION:

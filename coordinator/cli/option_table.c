@@ -223,11 +223,16 @@ const struct option option_table[] = {
              "long prompt; 0:\nas many as a pass has room for"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
+    {"start-wait", NULL, TEXT | SCORE | WORKER | DOC | PLAN, OPTION_COUNT, AT(start_wait_s), "SECONDS", 1, 3600,
+     .preset = "60",
+     .help =
+         "how long a rank may be silent before it is ready: it opens its\nmodel and device, or loads from a slow disk"},
     {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", -1, CONTEXT_MOST, .preset = "-1",
      .help = "tokens that the big model's workers may generate by\nthemselves before they know that earlier ones have "
              "arrived, so\n"
-             "that a token without drafts takes no round trip; 0: none;\n"
-             "-1: as many as the network asks for"},
+             "that a token without drafts takes no round trip; -1: as many as\n"
+             "the network asks for; 0: none, and the little model waits for each\n"
+             "verdict unless --draft-ahead says otherwise"},
 
     {"net-delay", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0,
      NET_MOST_MS, .preset = "0", .heading = "Emulated network",

@@ -118,6 +118,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int ctx;
     bool ctx_given;                         /* on the line; the default may be more than the model has */
     int threads;                            /* 0: the cores this process may use */
+    int start_wait_s;                       /* see deadline.h */
     int drafters, groups, tp, pp, max_rows; /* max_rows: of a pass; 0: as many as there may be */
     const char *stage_share;                /* layout_read_share, or "auto"; NULL: by bytes */
     const char *shard_share;                /* likewise; NULL: equal */

@@ -1,9 +1,11 @@
 #include "coordinator/cli/plan_search.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coordinator/cli/network.h"
 #include "coordinator/cli/plan_json.h"
@@ -55,9 +57,9 @@ static int write_log(struct search *h, const struct found *f, struct err *err)
 {
     json_t *line = json_pack("{ss sf sf si}", "plan", f->plan, "lp_token", f->lp_token, "agreement", f->agreement,
                              "tokens", f->n_tokens);
-    int rc = json_put_line(line, JSON_REAL_PRECISION(17), h->log, err);
-    if (rc == OK && fflush(h->log)) rc = err_set(err, E_FAIL, "%s.log: %s", h->s.o.save, strerror(errno));
-    return rc;
+    char path[4096];
+    snprintf(path, sizeof path, "%s.log", h->s.o.save);
+    return json_save_line(line, JSON_REAL_PRECISION(17), h->log, path, err);
 }
 
 /* A last line that was cut off is none. */
@@ -77,6 +79,15 @@ static int read_log(struct search *h, FILE *f, struct err *err)
     }
     h->n_read = h->n_known;
     return rc;
+}
+
+/* What cannot be written is said before the search. */
+static int check_save(const struct search *h, struct err *err)
+{
+    int fd = open(h->s.o.save, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT) return err_set(err, E_USAGE, "--save %s: %s", h->s.o.save, strerror(errno));
+    if (fd >= 0) close(fd);
+    return OK;
 }
 
 static int open_log(struct search *h, struct err *err)
@@ -226,7 +237,11 @@ static int save(const struct search *h, const struct found *plain, const struct 
     snprintf(about, sizeof about, "%s: perplexity %.4f (plain %.4f), agreement %.4f on %d tokens", f->plan,
              exp(-f->lp_token), exp(-plain->lp_token), f->agreement, f->n_tokens);
     FILE *to = fopen(h->s.o.save, "we");
-    if (to) rc = json_put_line(json_pack("{ss so}", "about", about, "entries", plan_json(&p)), JSON_INDENT(1), to, err);
+    json_t *plan = json_pack("{ss so}", "about", about, "entries", plan_json(&p));
+    if (to)
+        rc = json_save_line(plan, JSON_INDENT(1), to, h->s.o.save, err);
+    else
+        json_decref(plan);
     plan_free(&p);
     bool failed = !to || fclose(to);
     return rc == OK && failed ? err_set(err, E_FAIL, "--save %s: %s", h->s.o.save, strerror(errno)) : rc;
@@ -270,6 +285,7 @@ int command_plan_search(const struct options *o, const struct launch *launch, st
     struct search h = {0};
     int rc = runtime_open(&h.s, o, launch, err);
     if (rc == OK) rc = count_blocks(&h, err);
+    if (rc == OK) rc = check_save(&h, err);
     if (rc == OK) rc = open_log(&h, err);
     if (rc == OK) rc = scored_text_open(&h.text, &h.s, err);
     if (rc == OK) rc = search(&h, err);

@@ -180,9 +180,7 @@ static int put_row(struct bench *b, const struct spec_row *r, struct err *err)
     progress_clear(b->progress);
     int rc = spec_row_put(r, b->o->format, stdout, err);
     if (rc != OK || !b->keep) return rc;
-    rc = json_put_line(spec_row_json(r), JSON_REAL_PRECISION(9), b->keep, err);
-    if (rc == OK && fflush(b->keep)) rc = err_set(err, E_FAIL, "%s", strerror(errno));
-    return rc == OK ? OK : err_wrap(err, "%s", b->o->keep);
+    return json_save_line(spec_row_json(r), JSON_REAL_PRECISION(9), b->keep, b->o->keep, err);
 }
 
 static int put_rows(struct bench *b, struct err *err)

@@ -81,7 +81,6 @@ void stats_line(const struct stats *t, FILE *to)
                 (unsigned long long)t->n_drafted, percent(t->n_accepted, t->n_drafted),
                 percent(t->n_accepted, t->n_judged), (unsigned long long)t->n_judged);
         if (t->n_late) fprintf(to, "; %llu came too late", (unsigned long long)t->n_late);
-        if (t->n_dropped) fprintf(to, "; %llu followed a wrong one", (unsigned long long)t->n_dropped);
         fprintf(to, "), %.1f tokens a verify; ", stats_tokens_per_verify(t));
     }
     bool several = t->n_begun > 1;

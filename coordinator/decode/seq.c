@@ -52,7 +52,7 @@ void seq_settle(struct seq *s)
 {
     size_t n = (size_t)s->n_ids;
     s->state = SEQ_DONE;
-    s->n_tail = 0;
+    seq_drop_tail(s);
     free(s->prefix_hash);
     s->prefix_hash = NULL;
     s->ids = shrink(s->ids, n * sizeof *s->ids);
@@ -101,6 +101,7 @@ void seq_draft(struct seq *s, int32_t id)
     if (i == s->n_limit) return;
     put_id(s, i, id);
     s->n_tail++;
+    s->stats.n_drafted++;
 }
 
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top)

@@ -73,9 +73,9 @@ struct seq_stats {
     uint32_t n_prompt_copied;     /* of the others, if any: the first ones, which another slot held */
     uint32_t n_verifies, n_asks;  /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafts;            /* verdicts on drafts, the leader's own too; drafts that need none */
-    uint32_t n_drafted, n_judged, n_accepted;
-    uint32_t n_late;    /* of those drafted: big had written these places before they were judged */
-    uint32_t n_dropped; /* of those drafted: they were on their way behind a wrong one, and were not judged */
+    uint32_t n_drafted, n_judged, n_accepted; /* each drafted id is judged, late, dropped, or in the tail: just once */
+    uint32_t n_late;                          /* of those drafted: big had written the same before they were judged */
+    uint32_t n_dropped; /* of those drafted: behind a wrong one, or the text's end, or big had written another */
     uint32_t n_pauses;  /* how often the draft policy paused drafting */
     uint32_t n_windows, n_joint_lows;   /* drafts that ended: at the window, doubtful (draft_ask.p_joint_min) */
     uint32_t n_lows, n_ends;            /* unsure of the next token (fallback), with an end id */
@@ -124,6 +124,7 @@ void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const s
 const struct top *seq_top(const struct seq *s, int at, int *n);
 static inline void seq_drop_tail(struct seq *s)
 {
+    s->stats.n_dropped += (uint32_t)s->n_tail;
     s->n_tail = 0;
 }
 

@@ -23,7 +23,8 @@
  * not wait for drafts. Drafts come in small blocks, each goes to the verifiers at once, and several are in flight: a
  * round trip is paid only where one is wrong. The leader goes on by itself meanwhile; drafts that come late are
  * trimmed: those that agree with what big has written count as right, the rest is verified. So a text hardly loses
- * time while drafts are tried.
+ * time while drafts are tried. Without self-start it is done only where a number of drafts is given (draft_ahead): the
+ * leader feeds big's own id once an Ack says that it has arrived, and no further.
  *
  * Several requests: where the drafter runs ahead, the leader divides the rows of a pass among their drafts, which come
  * in parts of a block each; no pass waits for drafts then. Where it waits for verdicts, a request's window leaves room

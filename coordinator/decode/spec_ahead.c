@@ -83,10 +83,7 @@ void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *
     if (at > end || d->prefix_hash != drafter_view_hash_of(view, s->c.root, q->ids, q->n_ids, (int)at)) return;
     for (; i < n_rows && at + i < end; i++)
         if (d->rows[i].id != q->ids[at + i]) return;
-    for (; i < n_rows && at + i < p->ahead.until && is_known(s, d->rows[i].id); i++) {
-        seq_draft(q, d->rows[i].id);
-        q->stats.n_drafted++;
-    }
+    for (; i < n_rows && at + i < p->ahead.until && is_known(s, d->rows[i].id); i++) seq_draft(q, d->rows[i].id);
     bool ended = view->n_out == 0 && d->end != DRAFT_WINDOW && i == n_rows;
     spec_post_drafts(s, p, ended);
 }

@@ -241,6 +241,7 @@ void spec_post_gathered(struct spec *s)
     for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++) {
         if (!p->seq || !p->gathers) continue;
         p->gathers = false;
+        if (!p->seq->n_tail) p->round_ns = s->now; /* the wait for drafts is not what a token takes */
         spec_post_verify(s, p);
     }
 }

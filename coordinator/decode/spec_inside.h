@@ -174,10 +174,12 @@ static inline bool self_starts(const struct spec *s)
     return s->c.self_max == SELF_MEASURED || s->c.self_max >= 2;
 }
 
+/* At least one, behind ids that an Ack says have arrived: then each takes a round trip. */
 static inline int self_most(struct spec *s, const struct decode_slot *p)
 {
     const struct verifiers *g = group_of(s, p);
-    return spec_self_most(s->c.self_max, g->link.rtt_ns, g->token_ns);
+    int most = spec_self_most(s->c.self_max, g->link.rtt_ns, g->token_ns);
+    return most > 1 ? most : 1;
 }
 
 static inline int n_running(const struct verifiers *g)
@@ -251,15 +253,16 @@ static inline bool is_beside(const struct spec *s)
     return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && s->n_running > 1;
 }
 
-/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written. Not where the
- * drafter reads only a small part of the prompt: there the leader drafts, too. Nor beside others on shared cores, whose
- * purse pays for rounds. */
+/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written; without
+ * self-start only if that is asked for, and no further than ids have arrived. Not where the drafter reads only a small
+ * part of the prompt: there the leader drafts, too. Nor beside others on shared cores, whose purse pays for rounds. */
 static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
     int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
     bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
     if (is_beside(s) && p->policy.enabled) return false;
-    return apart && has_drafter(s, p) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
+    bool goes_on = self_starts(s) || ahead > 0;
+    return apart && has_drafter(s, p) && goes_on && !is_lossy(p) && !p->policy.unread;
 }
 
 /* Drafts that go in one message. */

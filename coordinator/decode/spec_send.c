@@ -279,7 +279,8 @@ static struct draft_ask *post_ask_part(struct spec *s, struct decode_slot *p, in
                                           .n_ids = (size_t)n_ids,
                                           .until = (uint32_t)until,
                                           .p_min = settings_of(p)->fallback,
-                                          .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
+                                          .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max,
+                                                                             p->ahead.on ? p->ahead.first : 0),
                                           .sampler = sampler_at(p, d->first),
                                           .block = blocks ? (uint32_t)draft_block(p) : 0,
                                           .from = d->from,
@@ -428,6 +429,7 @@ enum seq_end spec_next_round(struct spec *s, struct decode_slot *p)
     } else if (gathers) {
         if (was_self) spec_cut_leader(s, p);
         p->gathers = true;
+        p->now.measured = !p->policy.timed; /* its pass has the drafts of others: better than no time at all */
     } else if (p->goes_on) {
         p->self_left = run;
     } else if (window <= 0 && flows) {

@@ -32,10 +32,25 @@ static void show_tokens(struct spec *s, struct seq *q)
     spec_act(s, ACTION_TOKENS, q);
 }
 
+/* What becomes of the drafted ids when `id` is committed: judged is the draft that its row judges, -1: none. If that is
+ * not the tail's first, its part was on its way when the tail that it was in was dropped. */
+static void note_tail(struct seq *q, int32_t id, int32_t judged)
+{
+    struct seq_stats *t = &q->stats;
+    int32_t first = q->n_tail ? q->ids[q->n_ids] : -1;
+    bool is_first = judged >= 0 && first == judged;
+    t->n_judged += judged >= 0;
+    t->n_dropped -= judged >= 0 && !is_first;
+    if (first == id)
+        t->n_late += !is_first;
+    else
+        t->n_dropped += (uint32_t)(q->n_tail - is_first);
+}
+
 /* Commits what the rule keeps of n drafts, and one token of big's own if there is a row for it, and no further than the
- * text's end. The rows and drafts are those behind the text. */
+ * text's end. The rows and drafts are those behind the text: the tail's first ones, or of_leader: its own. */
 static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct verdict_row *rows, int n_rows,
-                           const int32_t *drafts, int n)
+                           const int32_t *drafts, int n, bool of_leader)
 {
     struct seq *q = p->seq;
     const struct rule *rule = &settings_of(p)->rule;
@@ -45,8 +60,9 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
         const struct verdict_row *row = &rows[i];
         bool drafted = i < kept;
         enum origin origin = drafted ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
-        seq_commit(q, drafted ? drafts[i] : row->next, drafted ? row->lp_judged[0] : row->lp_next, origin, row->top,
-                   (int)row->n_top);
+        int32_t id = drafted ? drafts[i] : row->next;
+        note_tail(q, id, i < n && !of_leader ? drafts[i] : -1);
+        seq_commit(q, id, drafted ? row->lp_judged[0] : row->lp_next, origin, row->top, (int)row->n_top);
         p->now.p_target += exp((double)q->lp[q->n_ids - 1]);
         how = end_of(s, q);
     }
@@ -55,7 +71,11 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     q->stats.n_drafts += n > 0;
     q->stats.n_keeping[accepted] += n > 0;
     q->stats.n_accepted += (uint32_t)accepted;
-    q->stats.n_judged += (uint32_t)(accepted + rolled_back);
+    if (of_leader) {
+        q->stats.n_drafted += (uint32_t)n;
+        q->stats.n_judged += (uint32_t)(accepted + rolled_back);
+        q->stats.n_dropped += (uint32_t)(n - accepted - rolled_back);
+    }
     q->stats.n_rollbacks += rolled_back;
     q->stats.n_taken_back += rolled_back ? (uint32_t)(n - kept) : 0;
     q->stats.last_ns = s->now;
@@ -149,7 +169,8 @@ static void note_pass(struct spec *s, struct decode_slot *p, const struct verdic
 {
     uint64_t waited_ns = s->now - p->self_ns, us = waited_ns / 1000;
     spec_note_wait(p->seq, waited_ns, v->computed_us < us ? v->computed_us : us, &p->seq->stats.verify_ns);
-    draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
+    double ack_ns = self_starts(s) ? 0 : p->policy.rtt_ns; /* without it a plain token takes that, too */
+    draft_policy_note_pass(&p->policy, v->computed_us * 1e3 + ack_ns, (int)v->pass_rows);
 }
 
 static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f, const struct verdict *v)
@@ -187,18 +208,6 @@ static int check_skipped(const struct seq *q, const struct flight *f, const stru
                    v->at, v->job, v->round);
 }
 
-/* The draft in the tail behind its first n; -1: there is none. */
-static int32_t draft_behind(const struct seq *q, int n)
-{
-    return q->n_tail > n ? q->ids[q->n_ids + n] : -1;
-}
-
-/* Big's own id has come in the place of a draft that was to be judged yet. */
-static void note_late(struct seq *q, int32_t draft)
-{
-    if (draft >= 0) q->stats.n_late += q->ids[q->n_ids - 1] == draft;
-}
-
 /* The wanted rows of a verify, whose round may be over: they count from where the text ends by now. */
 static int take_rows(struct spec *s, const struct flight *f, const struct verdict *v, struct taken *out,
                      struct err *err)
@@ -208,7 +217,6 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     bool now = f->round == p->round, ahead = p->ahead.on, follows = f->n_text <= q->n_ids;
     follows = follows && q->prefix_hash[f->n_text] == f->text_hash; /* or it goes on from a draft that was wrong */
     int n_had = follows ? n_known(q, f->n_text, f->drafts, f->n_drafts) : -1;
-    if (!follows) q->stats.n_dropped += (uint32_t)f->n_drafts;
     if (n_had < 0) return OK;
     int rc = check_skipped(q, f, v, n_had, err);
     if (rc != OK) return rc;
@@ -217,11 +225,9 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     if (!now || ahead) p->now = (struct draft_policy_round){.measured = false};
     p->n_refused = 0;
     note_verify(s, p, f, v);
-    int32_t next = ahead ? draft_behind(q, n) : -1;
-    out->end = commit(s, p, v->rows + n_skipped, n_rows, f->drafts + n_had, n);
+    out->end = commit(s, p, v->rows + n_skipped, n_rows, f->drafts + n_had, n, false);
     out->committed = true;
     spec_note_tokens(s, p, p->now.n_tokens, false);
-    if (p->now.n_tokens > n) note_late(q, next);
     if (now) {
         p->now.n_drafted = n;
         p->now.ns = (double)(s->now - (ahead ? p->self_ns : p->round_ns));
@@ -231,6 +237,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     spec_note_early(s, p, p->now.n_accepted == f->n_drafts);
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
+    if (out->end == SEQ_RUNNING) spec_ack(s, p);
     if (f->n_drafts == 0)
         note_plain(p, 1);
     else
@@ -289,7 +296,6 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     if (n_had < 0) return OK;
     int n_drafts = (int)v->n_drafts - n_had;
     q->stats.n_verifies++;
-    q->stats.n_drafted += (uint32_t)n_drafts;
     uint64_t drafted_ns = v->drafted_us * UINT64_C(1000), since_ns = s->now - p->self_ns;
     q->stats.draft_ns += drafted_ns;
     if (p->ahead.on)
@@ -297,12 +303,10 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     else
         spec_note_wait(q, since_ns > drafted_ns ? since_ns - drafted_ns : 0, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
-    int32_t next = draft_behind(q, 0);
     p->now = (struct draft_policy_round){.measured = !p->ahead.on,
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
-    out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts);
+    out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts, true);
     spec_note_tokens(s, p, p->now.n_tokens, true);
-    note_late(q, next);
     if (p->now.n_tokens > 0) note_token(group_of(s, p), (v->computed_us + v->drafted_us) * 1e3 / p->now.n_tokens);
     p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
@@ -341,8 +345,6 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
                        v->slot, v->at);
     bool is_refusal = v->status != VERDICT_OK && v->status != VERDICT_LATE; /* where it is late the leader goes on */
     bool ahead = its && f.n_drafts && v->status != VERDICT_FULL && (now ? p->ahead.on : p->self && p->goes_on);
-    bool again = now && !ahead && p->seq->n_tail > 0; /* its drafts are sent once more */
-    if (is_refusal && its && !again) p->seq->stats.n_dropped += (uint32_t)f.n_drafts;
     if (is_refusal && ahead)
         spec_ahead_refused(s, p, &f);
     else if (is_refusal && now)
@@ -408,7 +410,6 @@ enum seq_end spec_take_tail(struct spec *s, struct decode_slot *p, const struct 
     q->stats.n_lows += d->end == DRAFT_LOW;
     q->stats.n_ends += d->end == DRAFT_EOS;
     for (size_t i = 0; i < d->n_rows && is_known(s, d->rows[i].id); i++) seq_draft(q, d->rows[i].id);
-    q->stats.n_drafted += (uint32_t)q->n_tail;
     bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
     if (set->rule.kind == RULE_REPO && ends) return commit_unseen(s, p);
     p->gathers = spec_gathers(s, p);

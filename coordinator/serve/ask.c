@@ -88,13 +88,17 @@ static int refuse_unsupported(json_t *body, struct refusal *why)
 
 /* ---- fields ---- */
 
-int ask_flag(const json_t *in, const char *key, bool *out, struct refusal *why)
+static int take_flag(const json_t *value, const char *param, bool *out, struct refusal *why)
 {
-    const json_t *value = json_object_get(in, key);
     if (is_null(value)) return OK;
-    if (!json_is_boolean(value)) return refuse(why, 400, key, "%s: must be true or false", key);
+    if (!json_is_boolean(value)) return refuse(why, 400, param, "%s: must be true or false", param);
     *out = json_is_true(value);
     return OK;
+}
+
+int ask_flag(const json_t *in, const char *key, bool *out, struct refusal *why)
+{
+    return take_flag(json_object_get(in, key), key, out, why);
 }
 
 static int take_count(const json_t *in, const char *key, int low, int high, int *out, struct refusal *why)
@@ -155,7 +159,7 @@ static const struct {
                    {"p_min", "fallback"}, {"rollback", "rollback"}, {"rollback_rule", "rollback_rule"}};
 enum { N_SPECULATIVE = sizeof speculative / sizeof *speculative };
 
-/* What "speculative" says by this name, or the key with a dot that llama.cpp has; `param` becomes that key. */
+/* What "speculative" says by this name, or else the key with a dot, as llama.cpp spells it; `param` becomes that key. */
 static json_t *speculative_value(const json_t *body, const char *key, char param[32])
 {
     json_t *value = json_object_get(json_object_get(body, "speculative"), key);
@@ -338,12 +342,13 @@ static int take_ends(struct ask *a, const json_t *body, struct refusal *why)
 static int take_settings(struct ask *a, json_t *body, const struct ask_from *from, struct refusal *why)
 {
     bool drafts = true;
+    char param[32];
     struct options run = *from->o;
-    json_t *inside = json_object_get(body, "speculative");
+    const json_t *inside = json_object_get(body, "speculative");
     if (!is_idle(inside) && !json_is_object(inside))
         return refuse(why, 400, "speculative", "speculative: must be an object");
-    int rc = ask_flag(inside, "draft", &drafts, why);
-    if (rc != OK) snprintf(why->param, sizeof why->param, "speculative.draft");
+    const json_t *drafting = speculative_value(body, "draft", param);
+    int rc = take_flag(drafting, param, &drafts, why);
     if (rc == OK) rc = take_plan(&drafts, &run.draft_plan, body, from->o, why);
     if (rc == OK && drafts) rc = take_depth(&run.draft_plan, body, from->o, why);
     if (rc != OK) return rc;

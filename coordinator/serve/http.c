@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,6 +39,8 @@ struct exchange {
     size_t n_body, body_room, n_drained;
     int refused;
     bool asked, suspended, streams, ended, dropped;
+    bool replied;       /* the reply is known, or begun */
+    bool takes_interim; /* a word before the reply: HTTP/1.1 */
     struct MHD_Response *reply;
     int status;
     char *out; /* owns: of a stream; [at, n) is not taken yet */
@@ -119,12 +122,31 @@ static void on_look(uv_timer_t *handle)
         if (c->reading && uv_now(h->loop) >= c->due_ms) shutdown(c->fd, SHUT_RDWR);
 }
 
+static void on_client_left(uv_poll_t *handle, int status, int events);
+
+/* It sends no more. Whether it still reads only a write can tell: one that does not answers it with a reset. False:
+ * nothing can be written that it would not take for the reply. */
+static bool probe(struct exchange *x)
+{
+    static const char comment[] = ":\n\n", interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const size_t n = sizeof interim - 1;
+    if (x->streams) return exchange_write(x, comment, sizeof comment - 1);
+    if (x->replied) return true; /* which is such a write */
+    return x->takes_interim && send(x->c->fd, interim, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
+}
+
 static void on_client_left(uv_poll_t *handle, int status, int events)
 {
     struct connection *c = handle->data;
-    (void)status, (void)events;
+    struct pollfd now = {.fd = c->fd};
+    bool half = events & UV_DISCONNECT && poll(&now, 1, 0) == 0; /* no error, no hang-up */
+    (void)status;
     uv_poll_stop(handle);
-    if (c->x) exchange_drop(c->x);
+    if (!c->x) return;
+    if (half && probe(c->x))
+        uv_poll_start(handle, UV_PRIORITIZED, on_client_left); /* only for a reset */
+    else
+        exchange_drop(c->x);
 }
 
 static void free_connection(uv_handle_t *handle)
@@ -249,10 +271,10 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *mhd, const ch
                                  const char *version, const char *bytes, size_t *n_bytes, void **context)
 {
     struct exchange *x = *context;
-    (void)version;
     if (!x) {
         *context = x = new_exchange(arg, mhd, path, method);
         if (!x) return MHD_NO;
+        x->takes_interim = !strcmp(version, MHD_HTTP_VERSION_1_1);
         if (!is_hopeless(x)) return MHD_YES;
         x->refused = MHD_HTTP_CONTENT_TOO_LARGE;
     } else if (*n_bytes) {
@@ -303,6 +325,7 @@ void exchange_reply(struct exchange *x, int status, const char *type, char *body
         exchange_drop(x);
         return;
     }
+    x->replied = true;
     x->status = status;
     MHD_add_response_header(x->reply, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     if (extra.name) MHD_add_response_header(x->reply, extra.name, extra.value);

@@ -5,10 +5,11 @@
  *   the reply is sent, or its client is gone ──▶ http_config.over(x); x is not valid any more
  *
  * libmicrohttpd parses and writes; its epoll descriptor is polled by libuv (MHD_run never blocks). An exchange that
- * waits for its reply is suspended there, and a poll of its own finds that its client has closed. Bounds: a request
- * that is not whole in PATIENCE_S, or a client that takes nothing for so long, is cut off; a body of more than
- * BODY_MOST is read but not kept (refused is 413), and so is one for which all bodies together have no room (503); more
- * than STREAM_MOST unread bytes of a streamed reply end it. TCP keep-alive finds clients that vanished.
+ * waits for its reply is suspended there, and a poll of its own finds that its client has closed: one that sends no
+ * more, but reads, is answered (HTTP/1.0 without a stream: taken for gone). Bounds: a request that is not whole in
+ * PATIENCE_S, or a client that takes nothing for so long, is cut off; a body of more than BODY_MOST is read but not
+ * kept (refused is 413), and so is one for which all bodies together have no room (503); more than STREAM_MOST unread
+ * bytes of a streamed reply end it. TCP keep-alive finds clients that vanished.
  */
 #ifndef COORDINATOR_SERVE_HTTP_H
 #define COORDINATOR_SERVE_HTTP_H

@@ -52,10 +52,15 @@ static char *dumped(const json_t *line, size_t flags)
 
 int json_put_line(json_t *line, size_t flags, FILE *to, struct err *err)
 {
+    return json_save_line(line, flags, to, "standard output", err);
+}
+
+int json_save_line(json_t *line, size_t flags, FILE *to, const char *path, struct err *err)
+{
     char *text = line ? dumped(line, flags) : NULL;
     json_decref(line);
     if (!text) return err_set(err, E_FAIL, "no memory for a line of JSON");
     bool written = fputs(text, to) >= 0 && fputc('\n', to) >= 0 && fflush(to) == 0;
     free(text);
-    return written ? OK : err_set(err, E_FAIL, "standard output: %s", strerror(errno));
+    return written ? OK : err_set(err, E_FAIL, "%s: %s", path, strerror(errno));
 }

@@ -18,5 +18,6 @@ json_t *json_unless(int lost, json_t *value);
 /* Writes a line (with JSON_INDENT in flags, several), completely or not at all; takes the reference. flags:
  * JSON_REAL_PRECISION(9) keeps every float, 17 every double. E_FAIL: line is NULL, no memory, or the write fails. */
 int json_put_line(json_t *line, size_t flags, FILE *to, struct err *err);
+int json_save_line(json_t *line, size_t flags, FILE *to, const char *path, struct err *err); /* to a file */
 
 #endif

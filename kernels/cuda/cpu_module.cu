@@ -12,7 +12,7 @@
 #include <vector>
 
 /* The reference as functions of the host and of the card. Its tables and what only a CPU uses stay out. */
-#define EXPF_OF static __host__ __device__ __forceinline__
+#define MATH_OF static __host__ __device__ __forceinline__
 #include "kernels/expf.h"
 #include "kernels/math.h"
 #define math_expf expf_of
@@ -114,10 +114,15 @@ static device *cpu_open(const device_shape *shape, const char **why)
     return nullptr;
 }
 
+static size_t cpu_matrix_bytes(enum quant type, int n_in, int n_out)
+{
+    return (size_t)((n_out + PANEL - 1) / PANEL) * ref_panel_bytes(type, n_in);
+}
+
 static int cpu_matrix(device *d, enum quant type, int n_in, int n_out)
 {
     weights w = {type, n_in, n_out, ref_panel_bytes(type, n_in), nullptr};
-    if (!enter(d) || !take(d, &w.panels, (size_t)((n_out + PANEL - 1) / PANEL) * w.panel_bytes)) return -1;
+    if (!enter(d) || !take(d, &w.panels, cpu_matrix_bytes(type, n_in, n_out))) return -1;
     d->matrices.push_back(w);
     return (int)d->matrices.size() - 1;
 }
@@ -529,6 +534,7 @@ static device_table table_of()
     t.get = cpu_get;
     t.put = cpu_put;
     t.copy = cpu_copy;
+    t.matrix_bytes = cpu_matrix_bytes;
     t.experts = true;
     return t;
 }

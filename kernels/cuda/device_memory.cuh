@@ -72,9 +72,12 @@ struct device : card {
     float *plain, *cs;
     float *logits; /* [n_logits] rows of them, as many ids as there is room for */
     size_t n_logits;
-    int ld_parts;     /* chunks of the widest matrix, and one for all of them */
-    head_part *parts; /* [rows_room, ld_parts] */
-    float *judged;    /* [rows_room, DEVICE_JUDGED] */
+    int ld_parts;      /* chunks of the widest matrix, and one for all of them */
+    head_part *parts;  /* [rows_room, ld_parts] */
+    float *judged;     /* [rows_room, DEVICE_JUDGED] */
+    head_pick *picks;  /* as parts */
+    uint64_t *offered; /* [DEVICE_BEST * ld_parts] */
+    device_best *best; /* [DEVICE_BEST] */
     device_row *rows;
     uint32_t *lists; /* rows and weights of ops, [N_LISTED, rows_room] */
     attend_unit *units;
@@ -88,6 +91,8 @@ struct device : card {
         uint32_t *lists;
         head_part *parts; /* of the newest HEAD */
         float *judged;
+        head_pick *picks;
+        device_best *best;
         uint8_t *panel; /* [N_STAGED, staged_bytes] */
     } host;             /* pinned */
     uint8_t *staged;    /* as host.panel */
@@ -192,6 +197,7 @@ static bool take_buffers(device *d)
     return take_x(d, &d->half) && take_attention(d) && take(d, &d->cs, n_cs) && take(d, &d->rows, rows) &&
            take(d, &d->scales, rows) && take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
            take(d, &d->judged, rows * DEVICE_JUDGED) && pin(d, &d->host.judged, rows * DEVICE_JUDGED) &&
+           pin(d, &d->host.picks, rows) && take(d, &d->best, DEVICE_BEST) && pin(d, &d->host.best, DEVICE_BEST) &&
            pin(d, &d->host.rows, rows) && pin(d, &d->host.x, rows * (size_t)s->n_embd) && pin(d, &d->host.cs, n_cs) &&
            pin(d, &d->host.lists, rows * N_LISTED);
 }
@@ -240,7 +246,13 @@ static bool take_chunks(device *d, int n_out)
     const int n = (n_out + HEAD_CHUNK - 1) / HEAD_CHUNK + 1;
     if (n <= d->ld_parts) return true;
     d->ld_parts = n;
-    return take(d, &d->parts, (size_t)(d->rows_room * n)) && pin(d, &d->host.parts, (size_t)(d->rows_room * n));
+    return take(d, &d->parts, (size_t)(d->rows_room * n)) && pin(d, &d->host.parts, (size_t)(d->rows_room * n)) &&
+           take(d, &d->picks, (size_t)(d->rows_room * n)) && take(d, &d->offered, (size_t)(DEVICE_BEST * n));
+}
+
+static size_t cuda_matrix_bytes(enum quant type, int n_in, int n_out)
+{
+    return layout_of(type, n_in, n_out).n_bytes;
 }
 
 static int cuda_matrix(device *d, enum quant type, int n_in, int n_out)

@@ -210,15 +210,23 @@ static int run_head(device *d, const device_op *op)
     a.judge = op->judge;
     a.n_judge = op->n_judge;
     a.judged = d->judged;
+    a.asks = op->asks;
+    a.first_id = op->first_id;
+    a.n_best = op->n_best;
+    a.picks = d->picks;
+    a.offered = d->offered;
+    a.best = d->best;
     for (int chunk = 0; chunk < n_chunks && rc == 0; chunk += n_piece) {
         const int n = n_chunks - chunk < n_piece ? n_chunks - chunk : n_piece;
         a.first = chunk * HEAD_CHUNK;
         const int n_ids = op->n_ids - a.first < n * HEAD_CHUNK ? op->n_ids - a.first : n * HEAD_CHUNK;
         rc = run_product(d, op->matrix, 0, op->n_rows, a.first / PANEL, (n_ids + PANEL - 1) / PANEL, d->logits, a.ld,
                          next_on(d));
-        if (rc == 0)
-            rc = PF_LAUNCH(head_chunks, dim3((unsigned)n, (unsigned)op->n_rows), ROW_THREADS, 0, next_on(d), a);
+        const dim3 grid((unsigned)n, (unsigned)op->n_rows);
+        if (rc == 0) rc = PF_LAUNCH(head_chunks, grid, ROW_THREADS, 0, next_on(d), a);
+        if (rc == 0 && op->asks) rc = PF_LAUNCH(head_asks, grid, ROW_THREADS, 0, next_on(d), a);
     }
+    if (rc == 0 && op->asks) rc = PF_LAUNCH(head_asks_row, op->n_rows, ROW_THREADS, 0, next_on(d), a);
     return rc || !op->whole ? rc : PF_LAUNCH(head_merge_row, op->n_rows, ROW_THREADS, 0, next_on(d), a);
 }
 

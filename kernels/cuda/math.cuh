@@ -4,8 +4,9 @@
 
 #include "kernels/cuda/ptx.cuh"
 
-#define EXPF_OF static __device__ __forceinline__
+#define MATH_OF static __device__ __forceinline__
 #include "kernels/expf.h"
+#include "kernels/gumbel.h"
 
 /* 2^n, a normal number. */
 static __device__ __forceinline__ float power_of_two(int n)

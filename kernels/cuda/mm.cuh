@@ -294,7 +294,8 @@ template <enum quant TYPE, int NT, int P> static __global__ void __launch_bounds
         const uint4 *x_at = x;
         const int n_fed = n < 0 ? 0 : n < n_groups ? n : n_groups;
         n -= n_groups;
-#pragma unroll(mm_stages(TYPE, P) <= 3 ? mm_stages(TYPE, P) : 1)
+        /* Two rounds of stages that take turns in registers: then their parities are again as they were. */
+#pragma unroll(mm_stages(TYPE, P) <= 3 ? 2 * mm_stages(TYPE, P) : 1)
         for (int group = 0; group < n_fed; group++) {
             chain<TYPE, NT, P>(acc, ring_wait(r), x_at, lane, lane_bytes);
             x_at += 2 * NT * WARP;

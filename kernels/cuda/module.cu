@@ -90,6 +90,9 @@ static int cuda_record(device *d, const device_op *op)
     if (op->kind == DEVICE_HEAD) d->n_headed = op->n_rows;
     own.whole = op->whole;
     own.from = op->from;
+    own.asks = op->asks;
+    own.first_id = op->first_id;
+    own.n_best = op->n_best;
     d->ops.push_back(own);
     return 0;
 }
@@ -119,12 +122,13 @@ static void *place_list(device *d, const void *words, int n, int n_padded, int *
 /* Makes an op's lists those on the device. False: there is no room for them before the ops so far have run. */
 static bool place_lists(device *d, device_op *op, bool padded, int *n_words)
 {
-    const int n = op->n_rows, n_padded = padded && n ? class_of(n) : n;
-    if (*n_words + (2 + op->n_judge) * n_padded > N_LISTED * d->rows_room) return false;
+    const int n = op->n_rows, n_padded = padded && n ? class_of(n) : n, n_ask = sizeof *op->asks / sizeof(uint32_t);
+    if (*n_words + (2 + op->n_judge + n_ask) * n_padded > N_LISTED * d->rows_room) return false;
     if (op->rows) op->rows = static_cast<int *>(place_list(d, op->rows, n, n_padded, n_words));
     if (op->weights) op->weights = static_cast<float *>(place_list(d, op->weights, n, n_padded, n_words));
     if (op->n_judge)
         op->judge = static_cast<int32_t *>(place_list(d, op->judge, n * op->n_judge, n_padded * op->n_judge, n_words));
+    if (op->asks) op->asks = static_cast<device_ask *>(place_list(d, op->asks, n * n_ask, n_padded * n_ask, n_words));
     op->n_rows = n_padded;
     return true;
 }
@@ -162,13 +166,20 @@ static int copy_back(device *d, bool x)
 static int copy_verdict(device *d, const device_op *op)
 {
     const size_t rows = (size_t)op->n_rows, ld = (size_t)d->ld_parts * sizeof(head_part),
-                 n_judge = (size_t)op->n_judge * sizeof(float);
+                 n_judge = (size_t)op->n_judge * sizeof(float), n_all = rows * (size_t)op->n_best, most = DEVICE_BEST,
+                 n_best = n_all < most ? n_all : most; /* without those of rows that pad */
     const size_t n_chunks = (size_t)(op->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK,
                  n = (op->whole ? 1 : n_chunks) * sizeof(head_part);
     int rc = cudaMemcpy2DAsync(d->host.parts, n, d->parts + (op->whole ? n_chunks : 0), ld, n, rows,
                                cudaMemcpyDeviceToHost, d->stream);
     if (rc == 0 && n_judge)
         rc = cudaMemcpyAsync(d->host.judged, d->judged, rows * n_judge, cudaMemcpyDeviceToHost, d->stream);
+    if (rc == 0 && op->asks)
+        rc = cudaMemcpy2DAsync(d->host.picks, sizeof *d->picks, d->picks + n_chunks,
+                               (size_t)d->ld_parts * sizeof *d->picks, sizeof *d->picks, rows, cudaMemcpyDeviceToHost,
+                               d->stream);
+    if (rc == 0 && op->asks && n_best)
+        rc = cudaMemcpyAsync(d->host.best, d->best, n_best * sizeof *d->best, cudaMemcpyDeviceToHost, d->stream);
     return rc;
 }
 
@@ -314,6 +325,13 @@ static void cuda_head(device *d, head_part *parts, float *judged)
     const size_t n = (size_t)d->n_headed, n_parts = op->whole ? 1 : (size_t)(op->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
     memcpy(parts, d->host.parts, n * n_parts * sizeof *parts);
     memcpy(judged, d->host.judged, n * (size_t)op->n_judge * sizeof *judged);
+}
+
+static void cuda_chosen(device *d, head_pick *picks, device_best *best)
+{
+    const size_t n = (size_t)d->n_headed;
+    memcpy(picks, d->host.picks, n * sizeof *picks);
+    memcpy(best, d->host.best, n * (size_t)d->ops.back().n_best * sizeof *best);
 }
 
 static void cuda_logits(device *d, float *out, size_t ld, int i_matrix, int row, int n_rows, int i_panel, int n)
@@ -479,6 +497,8 @@ static device_table table_of()
     t.receive = cuda_receive;
     t.exchanges = cuda_exchanges;
     t.comm_abort = cuda_comm_abort;
+    t.matrix_bytes = cuda_matrix_bytes;
+    t.chosen = cuda_chosen;
     return t;
 }
 

@@ -39,7 +39,7 @@ template <int STAGES, int BYTES>
 static __device__ __forceinline__ void ring_open(ring<STAGES, BYTES> &r, shared_at memory, int n_bytes, int lane)
 {
     r.first = memory;
-    r.kept_bytes = kept(n_bytes);
+    r.kept_bytes = kept(n_bytes + lane) - lane; /* of the same number in all lanes kept would do nothing */
     ring_begin(r);
     if (has_bulk_copies()) {
         if (lane < STAGES) barrier_open(memory + lane * r.stride + BYTES);

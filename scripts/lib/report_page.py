@@ -52,15 +52,15 @@ def is_quality(row):
 
 
 class Found:
-    """What the files have: rows of the simulator and of runs, and of figures bild; by file, logs of trainers and
-    lists of plans."""
+    """What the files have: rows of the simulator and of runs, and of figures bild; by file, logs of trainers and of
+    searches, and lists of plans."""
 
     def __init__(self):
-        self.rows, self.qualities, self.logs, self.plans = [], [], [], []
+        self.rows, self.qualities, self.logs, self.searches, self.plans = [], [], [], [], []
 
     def add(self, path, number, row):
-        kinds = [kind for kind, is_one in ((self.logs, report_found.is_of_log), (self.plans, report_found.is_plan))
-                 if is_one(row)]
+        kinds = [kind for kind, is_one in ((self.logs, report_found.is_of_log), (self.plans, report_found.is_plan),
+                                           (self.searches, report_found.is_of_search)) if is_one(row)]
         if kinds:
             name = os.path.basename(path)
             if not kinds[0] or kinds[0][-1][0] != name:
@@ -72,7 +72,7 @@ class Found:
             self.rows.append(row)
         else:
             raise Failure(f"{path}:{number}: no row of simulate or bench spec, of figures bild, of eval pareto, or of "
-                          "a trainer's log")
+                          "the log of plan search or of a trainer")
 
 
 def read_files(paths):
@@ -84,7 +84,7 @@ def read_files(paths):
                     found.add(path, number, json.loads(line))
         except (ValueError, AttributeError) as error:
             raise Failure(f"{path}: not lines of JSON, as simulate -o jsonl prints them: {error}") from error
-    if not (found.rows or found.qualities or found.logs or found.plans):
+    if not (found.rows or found.qualities or found.logs or found.searches or found.plans):
         raise Failure("no rows: pilotfish simulate ... -o jsonl > rows.jsonl makes some")
     return found
 
@@ -267,6 +267,7 @@ def write_page(out, found):
     sections = [(heading, name, charts_of(found.rows)) for heading, name, charts_of in SECTIONS]
     sections.append(("Quality against speed", "quality", against_quality(found.qualities)))
     sections.append(("Training", "training", report_found.losses(found.logs)))
+    sections.append(("What can be left out", "search", report_found.searches(found.searches)))
     sections.append(("What plans cost and what they are worth", "plans", report_found.frontiers(found.plans)))
     for heading, name, charts in sections:
         figures, used = [], []

@@ -1,6 +1,7 @@
 /* dies.c -- preloaded into ranks: one of them is killed at its nth call of what starting up and talking to others is
  * made of. DIE=WHO:N, WHO is a rank's number, or s for the process that stands in for rank 0 (proto/launcher.h).
- * DIE=WHO:collective: that rank lives, but cannot open its collective. */
+ * DIE=WHO:collective: that rank lives, but cannot open its collective. DIE=WHO:N:STOP: it is stopped; WHO:sendN:STOP: at
+ * its nth MPI_Isend. */
 #include <dlfcn.h>
 #include <mpi.h>
 #include <signal.h>
@@ -12,16 +13,20 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static void count(void)
+static void count(const char *what)
 {
-    static int n_calls;
+    static int n_calls, n_sends;
     const char *die = getenv("DIE"), *rank = getenv("OMPI_COMM_WORLD_RANK");
     if (!die || !rank || !strchr(die, ':')) return;
     bool stands_in = !strcmp(rank, "0") && !getenv("PILOTFISH_DIRECT");
     const char *self = stands_in ? "s" : rank;
     size_t n = strlen(self);
     if (strncmp(die, self, n) != 0 || die[n] != ':') return;
-    if (++n_calls == atoi(die + n + 1)) kill(getpid(), SIGKILL);
+    const char *when = die + n + 1;
+    n_calls++;
+    n_sends += !strcmp(what, "MPI_Isend");
+    if (!strncmp(when, "send", 4) ? n_sends == atoi(when + 4) && !strcmp(what, "MPI_Isend") : n_calls == atoi(when))
+        kill(getpid(), strstr(when, "STOP") ? SIGSTOP : SIGKILL);
 }
 
 /* A function that counts, and then does what it is called for. */
@@ -30,7 +35,7 @@ static void count(void)
     {                                                                                                                  \
         static type(*next) parameters;                                                                                 \
         if (!next) *(void **)&next = dlsym(RTLD_NEXT, #name);                                                          \
-        count();                                                                                                       \
+        count(#name);                                                                                                  \
         return next arguments;                                                                                         \
     }
 

@@ -52,7 +52,7 @@ struct grid {
     struct rule rule;
     float fallback;
     bool fresh;           /* texts copy nothing from one another; or use what slots hold of those before */
-    int self_max;         /* of the jobs; 0: no leader writes by itself */
+    int self_max;         /* of the jobs; 0: no leader writes beyond what has arrived */
     int groups, drafters; /* groups: of verifiers; 0: one */
     int max_rows;         /* of a pass; 0: as many as a worker takes */
     bool drops_nothing;   /* the verifiers compute what is of no use any more, too */

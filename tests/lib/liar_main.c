@@ -15,7 +15,7 @@ static int run(const struct lie *lie, int i_value, const char *path, struct err 
     void *comm;
     const char *why;
     struct liar liar = {.lie = NULL};
-    int rc = mpi_start(&world, err);
+    int rc = mpi_start(&world, 0, err);
     if (rc == OK) rc = mpi_join(&launch_config, &comm, err);
     if (rc != OK) return rc;
     struct worker_config config = {.layout = launch_config.layout,

@@ -426,9 +426,19 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
     return s;
 }
 
+/* Whatever became of the text, each of its drafted ids is counted once. */
+static void check_drafted(const struct seq *q)
+{
+    const struct seq_stats *t = &q->stats;
+    assert_int_equal(t->n_drafted, t->n_judged + t->n_late + t->n_dropped + (uint32_t)q->n_tail);
+}
+
 void sim_close(struct sim *s)
 {
-    for (int i = 0; i < s->n_texts; i++) seq_free(&s->seqs[i]);
+    for (int i = 0; i < s->n_texts; i++) {
+        check_drafted(&s->seqs[i]);
+        seq_free(&s->seqs[i]);
+    }
     simulator_close(s->simulator);
     fclose(s->tracing);
     free(s->trace);

@@ -15,8 +15,6 @@
 #include "worker/engine/sample.h"
 #include "worker/engine/timed.h"
 
-enum { MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
-
 int engine_open(struct engine **out, const struct engine_config *c, struct err *err)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -44,7 +42,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
                                        .draft_plans = c->draft_plans,
                                        .stage_share = c->stage_share,
                                        .shard_share = c->shard_share,
-                                       .requantize = c->requantize};
+                                       .requantize = c->requantize,
+                                       .device = e->table};
     int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
     if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(e->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", e->n_threads);
@@ -311,8 +310,8 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
     int rc = run(e, e->device ? forward_device_run : forward_run, err);
     if (rc != OK || !e->heads) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
-        e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
-        rc = run(e, head_run, err);
+        head_ask_more(e);
+        rc = run(e, e->on_device ? forward_device_head_again : head_run, err);
         if (rc != OK) return rc;
     }
     *answers = e->answers;

@@ -39,6 +39,9 @@ struct forward_device {
     int32_t *judge;                /* [max_rows, DEVICE_JUDGED] owns */
     float *judged;                 /* the same */
     struct head_part *parts;       /* [max_rows, n_chunks] owns */
+    struct device_ask *asks;       /* [max_rows] owns */
+    struct head_pick *picks;       /* the same */
+    struct device_best *best;      /* [DEVICE_BEST] owns */
     int attn_from[MAX_SHARDS + 1]; /* the shards' columns of attention out */
     unsigned n_exchanges;          /* done, as the device last said; */
     uint64_t exchange_ns;          /* and when that was */
@@ -71,6 +74,9 @@ void forward_device_close(struct forward_device *d)
     free(d->judge);
     free(d->judged);
     free(d->parts);
+    free(d->asks);
+    free(d->picks);
+    free(d->best);
     free(d);
 }
 
@@ -108,18 +114,28 @@ static int say_no_room(const struct engine *e, struct err *err)
     return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
 }
 
-static int load_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
+static int take_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
 {
-    struct forward_device *d = e->device;
+    const struct forward_device *d = e->device;
     int n_out = p->row_to - p->row_from;
     *handle = DEVICE_NONE;
     if (n_out == 0) return OK;
     *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
-    if (*handle < 0) return say_no_room(e, err);
-    for (int panel = 0; panel * PANEL < n_out; panel++) {
+    return *handle < 0 ? say_no_room(e, err) : OK;
+}
+
+/* n_before: bytes that are loaded already. */
+static int load_matrix(struct engine *e, const struct piece *p, size_t n_before, int handle, struct err *err)
+{
+    const struct forward_device *d = e->device;
+    size_t said = 0;
+    for (int panel = 0; panel * PANEL < p->row_to - p->row_from; panel++) {
         const void *rows[PANEL];
+        size_t n_bytes = matrix_bytes(e->k, e->table, p->matrix->type, p->matrix->n_in, panel * PANEL);
+        for (; said <= n_bytes; said += LOAD_STEP)
+            watch_show(&e->watch, "loading", NULL, n_before + said, e->model.n_bytes);
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
-        d->table->fill(d->device, *handle, panel, rows);
+        d->table->fill(d->device, handle, panel, rows);
     }
     return OK;
 }
@@ -133,14 +149,17 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
     return *handle < 0 ? say_no_room(e, err) : OK;
 }
 
+/* Room for all matrices is taken before the first is read. */
 static int load_pieces(struct engine *e, const struct pieces *p, int *handles, struct err *err)
 {
     int rc = OK;
-    uint64_t n_bytes = 0;
+    size_t n_bytes = 0;
+    for (int i = 0; i < p->n && rc == OK; i++)
+        if (p->list[i].matrix) rc = take_matrix(e, &p->list[i], &handles[i], err);
     for (int i = 0; i < p->n && rc == OK; i++) {
         const struct piece *piece = &p->list[i];
-        rc = piece->matrix ? load_matrix(e, piece, &handles[i], err) : load_vector(e, piece, &handles[i], err);
-        n_bytes += piece_bytes(piece, e->k);
+        rc = piece->matrix ? load_matrix(e, piece, n_bytes, handles[i], err) : load_vector(e, piece, &handles[i], err);
+        n_bytes += piece_bytes(piece, e->k, e->table);
         gguf_release(&e->model.file, piece->tensor);
         if (rc == OK) watch_show(&e->watch, "loading", NULL, n_bytes, e->model.n_bytes);
     }
@@ -230,7 +249,8 @@ static bool head_init(struct forward_device *d, const struct engine *e)
     size_t n = (size_t)e->max_rows;
     return (d->limits = calloc(n, sizeof *d->limits)) && (d->judge = calloc(n * DEVICE_JUDGED, sizeof *d->judge)) &&
            (d->judged = calloc(n * DEVICE_JUDGED, sizeof *d->judged)) &&
-           (d->parts = calloc(n * (size_t)e->n_chunks, sizeof *d->parts));
+           (d->parts = calloc(n * (size_t)e->n_chunks, sizeof *d->parts)) && (d->asks = calloc(n, sizeof *d->asks)) &&
+           (d->picks = calloc(n, sizeof *d->picks)) && (d->best = calloc(DEVICE_BEST, sizeof *d->best));
 }
 
 int forward_device_open(struct engine *e, int n_slots, int n_ctx, struct err *err)
@@ -524,6 +544,24 @@ static int32_t within(int32_t i, int32_t n)
     return i < 0 ? 0 : i < n ? i : n;
 }
 
+/* Of a sampler that cuts, its best ids; of another, its greatest key. */
+static struct device_ask ask_of(const struct engine_row *row)
+{
+    const struct sampler *s = row->sampler;
+    bool cuts = s && truncates(s);
+    if (!s || !samples(s) || cuts) return (struct device_ask){.best = cuts || row->ask->n_top > 0};
+    return (struct device_ask){.inv_t = 1.0f / s->temp,
+                               .seed = s->seed,
+                               .sample = s->sample,
+                               .position = s->offset + (uint32_t)row->pos + 1,
+                               .best = row->ask->n_top > 0};
+}
+
+static bool chooses(const struct engine *e)
+{
+    return e->any_samples || e->n_best > 0;
+}
+
 static void record_head(struct engine *e)
 {
     struct forward_device *d = e->device;
@@ -532,6 +570,7 @@ static void record_head(struct engine *e)
     for (int i = 0; i < e->n_wanted; i++) {
         const struct engine_row *row = &e->rows[e->wanted[i]];
         d->limits[i] = within(id_limit(e, row) - from, n);
+        d->asks[i] = ask_of(row);
         for (int k = 0; k < n_judge; k++) {
             int32_t id = k < (int)row->ask->n_judge ? row->ask->judge[k] - from : -1;
             d->judge[i * n_judge + k] = id < d->limits[i] ? id : -1;
@@ -544,7 +583,26 @@ static void record_head(struct engine *e)
                                  .judge = d->judge,
                                  .n_judge = n_judge,
                                  .n_ids = n,
-                                 .whole = e->model.share.n_shards == 1});
+                                 .whole = e->model.share.n_shards == 1,
+                                 .asks = chooses(e) ? d->asks : NULL,
+                                 .first_id = from,
+                                 .n_best = e->n_best});
+}
+
+/* What rows chose, as what the one thread has found (head.h). */
+static void note_chosen(struct engine *e, int from)
+{
+    struct forward_device *d = e->device;
+    struct scratch *scratch = &e->scratch[0];
+    d->table->chosen(d->device, d->picks, d->best);
+    for (int i = 0; i < e->n_wanted; i++) {
+        scratch->pick[i] = d->picks[i];
+        if (d->picks[i].id != INT32_MAX) scratch->pick[i].id += from;
+    }
+    for (int i = 0; i < e->n_wanted * e->n_best; i++) {
+        int32_t id = d->best[i].id;
+        scratch->best[i] = (struct top){id == INT32_MAX ? id : id + from, d->best[i].logit};
+    }
 }
 
 void forward_device_head(struct engine *e)
@@ -563,6 +621,15 @@ void forward_device_head(struct engine *e)
         for (int k = 0; k < n_judge; k++)
             e->judged[((size_t)i * shards + shard) * (size_t)n_judge + (size_t)k] = d->judged[i * n_judge + k];
     }
+    if (chooses(e)) note_chosen(e, from);
+}
+
+void forward_device_head_again(void *arg, int t)
+{
+    struct engine *e = arg;
+    record_head(e);
+    wait(e);
+    if (e->rc == OK) head_run(e, t);
 }
 
 /* The wanted rows, normed for the head; without one all rows are only looked at, as forward_run does. */

@@ -1,6 +1,7 @@
 /* forward_device.h -- the pass by a device (kernels/device.h): the weights of this share are on it, and the entries of
- * a pass are recorded as forward.c computes them. The device reduces the head's logits; of passes that sample or
- * that want lists of ids they come back in chunks, which head.c reduces.
+ * a pass are recorded as forward.c computes them. The device reduces the head's logits, and picks the ids of rows that
+ * sample. Of passes that ask for more than it gives (head_note_wanted), or cut to a list of ids, logits come back in
+ * chunks, which head.c reduces.
  *
  * The engine owns the device. Shards of a stage exchange rows by their devices (collective_device.h), or else by way of
  * the host; which experts a row needs is found there. Requantized weights, and what the device itself lacks, are
@@ -39,7 +40,9 @@ void forward_device_look(struct engine *e);
 void forward_device_embed(struct engine *e, int32_t id, float *x);
 /* out[n_rows, HEAD_CHUNK]: of wanted rows [row, row + n_rows), ids from those of a panel on. */
 void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n);
-/* Of a pass with e->on_device: this shard's part of e->parts and e->judged. */
+/* Of a pass with e->on_device: this shard's part of e->parts and e->judged, and the one thread's lists. */
 void forward_device_head(struct engine *e);
+/* In place of head_run, after a pass whose rows ask for more now (head_ask_more). */
+void forward_device_head_again(void *engine, int i_thread);
 
 #endif

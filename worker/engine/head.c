@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/noise.h"
+#include "kernels/gumbel.h"
 #include "worker/engine/forward_device.h"
 #include "worker/engine/pass.h"
 
-enum { OFFERED = 64 }; /* ids a shard offers a row that cuts, at first */
+enum {
+    OFFERED = 64, /* ids a shard offers a row that cuts, at first, */
+    MORE = 8      /* and so many times as many when those of before do not reach a cut */
+};
 
 static const struct top no_id = {INT32_MAX, -INFINITY}; /* loses to any */
 
@@ -40,21 +43,22 @@ static void best_merge(struct top *best, int n_best, const struct top *from)
 
 /* ---- the greatest key ---- */
 
-static void pick_merge(struct pick *pick, struct pick other)
+static void pick_merge(struct head_pick *pick, struct head_pick other)
 {
     if (better(other.key, other.id, pick->key, pick->id)) *pick = other;
 }
 
-static void pick_add(const struct engine *e, struct pick *pick, const struct engine_row *row, const float *logits,
+static void pick_add(const struct engine *e, struct head_pick *pick, const struct engine_row *row, const float *logits,
                      int32_t first, int n)
 {
     const struct sampler *s = row->sampler;
     float inv_t = 1.0f / s->temp;
     for (int i = 0; i < n; i++) {
-        if (logits[i] * inv_t + NOISE_MOST < pick->key) continue; /* no noise could make it the greatest */
+        if (fmaf(logits[i], inv_t, NOISE_MOST) < pick->key) continue; /* no noise could make it the greatest */
         int32_t id = id_of(e, first + i);
-        float noise = noise_gumbel(s->seed, s->sample, s->offset + (uint32_t)row->pos + 1, (uint32_t)id);
-        pick_merge(pick, (struct pick){fmaf(logits[i], inv_t, noise), logits[i], id});
+        uint32_t draw = draw_of(s->seed, s->sample, s->offset + (uint32_t)row->pos + 1, (uint32_t)id);
+        if (fmaf(logits[i], inv_t, gumbel_most(draw)) < pick->key) continue; /* nor could this */
+        pick_merge(pick, (struct head_pick){fmaf(logits[i], inv_t, gumbel_of(draw)), logits[i], id});
     }
 }
 
@@ -150,15 +154,14 @@ static void head_extra(struct engine *e, int t, int i_wanted)
     }
     struct head_part part = e->k->head(found, 0, row->n_extra_ids);
     part.id = row->extra_ids[part.id];
-    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_chunks_of(id_limit(e, row))) * 3, &part,
-           sizeof part);
+    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_parts_of(e, row)) * 3, &part, sizeof part);
     for (int i = 0; i < row->n_extra_ids; i++) offer(e, scratch, i_wanted, &found[i], row->extra_ids[i], 1);
 }
 
 static void forget(const struct engine *e, struct scratch *scratch)
 {
     for (int i = 0; i < e->n_wanted * e->n_best; i++) scratch->best[i] = no_id;
-    for (int i = 0; i < e->n_wanted; i++) scratch->pick[i] = (struct pick){-INFINITY, -INFINITY, INT32_MAX};
+    for (int i = 0; i < e->n_wanted; i++) scratch->pick[i] = (struct head_pick){-INFINITY, -INFINITY, INT32_MAX};
 }
 
 /* What all threads found, in this shard's columns. */
@@ -167,7 +170,7 @@ static void merge_threads(struct engine *e)
     size_t shards = (size_t)e->model.share.n_shards, shard = (size_t)e->model.share.shard, n_best = (size_t)e->n_best;
     for (size_t i = 0; i < (size_t)e->n_wanted; i++) {
         struct top *best = e->best + (i * shards + shard) * n_best;
-        struct pick *pick = &e->picks[i * shards + shard];
+        struct head_pick *pick = &e->picks[i * shards + shard];
         if (n_best) memcpy(best, e->scratch[0].best + i * n_best, n_best * sizeof *best);
         *pick = e->scratch[0].pick[i];
         for (int t = 1; t < e->n_threads; t++) {
@@ -193,7 +196,7 @@ static void gather(struct engine *e, int t)
     pass_gather(e, t, e->parts, 3 * (size_t)e->n_chunks, e->n_wanted, from);
     gather_even(e, t, e->judged, e->n_judge_max);
     gather_even(e, t, e->best, e->n_best * (int)(sizeof(struct top) / sizeof(float)));
-    gather_even(e, t, e->picks, e->any_samples ? (int)(sizeof(struct pick) / sizeof(float)) : 0);
+    gather_even(e, t, e->picks, e->any_samples ? (int)(sizeof(struct head_pick) / sizeof(float)) : 0);
 }
 
 void head_run(void *arg, int t)
@@ -224,6 +227,11 @@ void head_run(void *arg, int t)
 
 /* ---- room ---- */
 
+static bool device_has_best(const struct engine *e)
+{
+    return e->n_best <= HEAD_CHUNK && e->n_wanted * e->n_best <= DEVICE_BEST;
+}
+
 void head_note_wanted(struct engine *e)
 {
     e->n_wanted = e->n_judge_max = e->n_best = e->n_ids = 0;
@@ -238,7 +246,7 @@ void head_note_wanted(struct engine *e)
         if (n_ids > e->n_ids) e->n_ids = n_ids;
         e->wanted[e->n_wanted++] = i;
         e->any_samples |= s && samples(s);
-        more |= e->rows[i].n_extra_ids > 0 || ask->n_judge > DEVICE_JUDGED;
+        more |= ask->n_judge > DEVICE_JUDGED;
         uint32_t n_best = ask->n_top;
         if (s && truncates(s) && n_best < OFFERED) n_best = OFFERED;
         if (s && truncates(s) && n_best < s->top_k) n_best = s->top_k;
@@ -247,7 +255,13 @@ void head_note_wanted(struct engine *e)
         if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
     }
     more |= e->listed != NULL;
-    e->on_device = e->device && e->table->head && !e->any_samples && !e->n_best && !more;
+    e->on_device = e->device && e->table->head && !more && device_has_best(e);
+}
+
+void head_ask_more(struct engine *e)
+{
+    e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
+    e->on_device = e->on_device && device_has_best(e);
 }
 
 static int room(void **p, size_t *have, size_t need, size_t size)

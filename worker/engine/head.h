@@ -20,5 +20,7 @@ void head_note_wanted(struct engine *e);
 int head_room(struct engine *e, struct err *err);
 /* Every thread of the pool calls it. */
 void head_run(void *engine, int i_thread);
+/* The head is to run again, with more of the best ids: by the device, if e->on_device still says so. */
+void head_ask_more(struct engine *e);
 
 #endif

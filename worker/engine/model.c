@@ -365,12 +365,13 @@ static int n_head_rows(struct model *m)
     return to > from ? to - from : 0;
 }
 
-static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k)
+static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k,
+                        const struct device_table *device)
 {
     enum quant head = m->shape.tied && embeds(m) ? m->embed.type : m->head.type;
     for (int i = 0; i < p->n; i++) {
         const struct piece *piece = &p->list[i];
-        size_t n = piece_bytes(piece, k);
+        size_t n = piece_bytes(piece, k, device);
         m->n_bytes += n;
         if (!m->plan.side && is_of_side(m, piece)) continue; /* of drafts */
         if (piece->matrix == &m->embed || piece->matrix == &m->head || piece->listed) continue;
@@ -380,7 +381,7 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
         m->body_bytes += (size_t)((double)n * share);
         if (piece->matrix) m->multiply_adds += share * piece->matrix->n_in * piece->matrix->n_out;
     }
-    m->head_bytes = matrix_bytes(k, head, m->shape.n_embd, n_head_rows(m));
+    m->head_bytes = matrix_bytes(k, device, head, m->shape.n_embd, n_head_rows(m));
     m->multiply_adds += (double)m->shape.n_embd * n_head_rows(m);
 }
 
@@ -517,7 +518,7 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     if (rc == OK) rc = check_factors(m, err);
     if (rc == OK) {
         note_formats(m, &p);
-        count_bytes(m, &p, k);
+        count_bytes(m, &p, k, c->device);
         m->vocab_hash = gguf_vocab_hash(&m->file);
     }
     pieces_free(&p);

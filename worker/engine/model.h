@@ -31,11 +31,12 @@ struct share {
 struct model_config { /* borrowed during model_open */
     const char *path;
     struct share share;
-    const char *plan;               /* plan.h; NULL: the plain one */
-    const char *const *draft_plans; /* [DRAFT_PLANS_MOST] other_plans.h; NULL behind the last */
-    const char *stage_share;        /* layout_read_share; NULL: by bytes */
-    const char *shard_share;        /* likewise; NULL: equal */
-    bool requantize;                /* matrices of more bits become Q4_1 (requantize.h) */
+    const char *plan;                  /* plan.h; NULL: the plain one */
+    const char *const *draft_plans;    /* [DRAFT_PLANS_MOST] other_plans.h; NULL behind the last */
+    const char *stage_share;           /* layout_read_share; NULL: by bytes */
+    const char *shard_share;           /* likewise; NULL: equal */
+    bool requantize;                   /* matrices of more bits become Q4_1 (requantize.h) */
+    const struct device_table *device; /* that will have the weights; NULL: this CPU */
 };
 
 struct expert {
@@ -107,7 +108,7 @@ struct model {
     struct weights head;  /* this shard's rows, where one is; a view of embed where both are here and tied */
     struct listed_head listed[DRAFT_PLANS_MOST + 1];
     int n_listed;
-    size_t n_bytes;    /* memory that a load takes: panels and float tensors */
+    size_t n_bytes;    /* memory that a load takes, of the device if there is one: panels and float tensors */
     size_t body_bytes; /* what a pass streams without the head (an embedding is only looked up) */
     size_t head_bytes;
     double multiply_adds;      /* of one row through body and head */

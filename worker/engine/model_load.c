@@ -14,6 +14,9 @@ struct packing {
     _Atomic bool bad;        /* some are no weights */
     struct pool *pool;
     struct requantizer *requantizers; /* [n_threads]; NULL: no matrix changes its format */
+    int step, n_steps;                /* of its panels each thread packs a part in each */
+    const struct watch *watch;        /* gets how many bytes were loaded before each step, of n_all */
+    size_t n_before, n_all;
 };
 
 static void requantizers_close(struct requantizer *r, int n)
@@ -51,7 +54,8 @@ static void pack_part(void *arg, int i_thread)
     int n_in = (int)p->tensor->dim[0];
     int n_rows = p->row_to - p->row_from, from, to;
     pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
-    for (int panel = from; panel < to; panel++) {
+    int end = from + (int)((int64_t)(to - from) * (job->step + 1) / job->n_steps);
+    for (int panel = from + (int)((int64_t)(to - from) * job->step / job->n_steps); panel < end; panel++) {
         const void *rows[PANEL];
         if (!check_panel(p, panel, rows)) job->bad = true;
         if (!job->k) continue;
@@ -64,11 +68,15 @@ static void pack_part(void *arg, int i_thread)
 /* Packs a matrix, or only looks at it. */
 static int pack(struct packing *job, const char *path, struct err *err)
 {
-    job->bad = false;
-    if (job->piece->vector)
-        job->bad = !check_vector(job->piece);
-    else
+    bool is_kept = job->k && job->piece->matrix;
+    size_t n_bytes = is_kept ? piece_bytes(job->piece, job->k, NULL) : 0;
+    job->bad = job->piece->vector && !check_vector(job->piece);
+    job->n_steps = 1 + (int)(n_bytes / LOAD_STEP);
+    for (job->step = 0; !job->piece->vector && job->step < job->n_steps; job->step++) {
+        if (is_kept)
+            watch_show(job->watch, "loading", NULL, job->n_before + (size_t)job->step * LOAD_STEP, job->n_all);
         pool_run(job->pool, pack_part, job);
+    }
     return job->bad ? check_failed(job->piece, path, err) : OK;
 }
 
@@ -133,9 +141,16 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
     uint8_t *at = m->memory;
     for (int i = 0; i < p.n && rc == OK; i++) {
         const struct piece *piece = &p.list[i];
-        rc = load_piece(&(struct packing){piece, k, false, pool, requantizers}, at, m->file.path, err);
+        struct packing job = {.piece = piece,
+                              .k = k,
+                              .pool = pool,
+                              .requantizers = requantizers,
+                              .watch = watch,
+                              .n_before = (size_t)(at - m->memory),
+                              .n_all = m->n_bytes};
+        rc = load_piece(&job, at, m->file.path, err);
         if (rc != OK) break;
-        at += piece_bytes(piece, k);
+        at += piece_bytes(piece, k, NULL);
         gguf_release(&m->file, piece->tensor); /* of a side file nothing: its pages are few */
         watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
     }

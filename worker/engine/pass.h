@@ -20,18 +20,13 @@
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
 
-struct pick { /* the greatest key of a row that samples from all ids */
-    float key, logit;
-    int32_t id;
-};
-
 struct scratch {                     /* of one thread */
     float *row;                      /* [max(n_embd, n_ff) + PANEL] */
     float *attn;                     /* of attention_rows, of the query heads of a KV head */
     struct attention_row *attn_rows; /* [max_rows] */
     float *logits;                   /* [HEAD_ROWS, HEAD_CHUNK], last stage */
-    struct top *best;  /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
-    struct pick *pick; /* [max_rows] */
+    struct top *best;       /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
+    struct head_pick *pick; /* [max_rows]: of those that sample from all ids */
     size_t best_room;
 };
 
@@ -87,13 +82,13 @@ struct engine {
     int n_wanted, n_judge_max;
     int n_ids; /* the greatest id_limit of the rows */
     bool any_samples;
-    bool on_device;     /* the device reduces the logits; with one shard, `parts` then has one part a row */
-    int n_best;         /* ids that each shard offers for a row: enough for its top ids, and for its top-k, -p, min-p */
-    int *wanted;        /* [max_rows] indexes of rows */
-    float *parts;       /* [max_rows, n_chunks, 3] struct head_part */
-    float *judged;      /* [n_wanted, n_shards * n_judge_max]: each shard's logits of the ids in its part */
-    struct top *best;   /* [n_wanted, n_shards, n_best], logits in place of lp: each shard's best, best first */
-    struct pick *picks; /* [max_rows, n_shards] */
+    bool on_device;   /* the device reduces the logits; with one shard, `parts` then has one part a row */
+    int n_best;       /* ids that each shard offers for a row: enough for its top ids, and for its top-k, -p, min-p */
+    int *wanted;      /* [max_rows] indexes of rows */
+    float *parts;     /* [max_rows, n_chunks, 3] struct head_part */
+    float *judged;    /* [n_wanted, n_shards * n_judge_max]: each shard's logits of the ids in its part */
+    struct top *best; /* [n_wanted, n_shards, n_best], logits in place of lp: each shard's best, best first */
+    struct head_pick *picks;     /* [max_rows, n_shards] */
     struct verdict_row *answers; /* [max_rows] */
     float *lp_judged;            /* [n_wanted, n_judge_max] */
     struct top *top;             /* [n_wanted, ENGINE_TOP_MOST] */
@@ -126,6 +121,12 @@ static inline int n_chunks_of(int n_ids)
 static inline int id_limit(const struct engine *e, const struct engine_row *row)
 {
     return row->n_ids > 0 && row->n_ids < e->n_choices ? row->n_ids : e->n_choices;
+}
+
+/* Of e->parts, for the ids below it; behind them is the part of the extra ids. */
+static inline int n_parts_of(const struct engine *e, const struct engine_row *row)
+{
+    return e->on_device && e->model.share.n_shards == 1 ? 1 : n_chunks_of(id_limit(e, row));
 }
 
 /* The id of a row of the head. */

@@ -98,14 +98,15 @@ void pieces_free(struct pieces *p)
     *p = (struct pieces){0};
 }
 
-size_t matrix_bytes(const struct kernels *k, enum quant type, int n_in, int n_rows)
+size_t matrix_bytes(const struct kernels *k, const struct device_table *device, enum quant type, int n_in, int n_rows)
 {
+    if (device) return device->matrix_bytes(type, n_in, n_rows);
     return (size_t)((n_rows + PANEL - 1) / PANEL) * k->panel_bytes(type, n_in);
 }
 
-size_t piece_bytes(const struct piece *p, const struct kernels *k)
+size_t piece_bytes(const struct piece *p, const struct kernels *k, const struct device_table *device)
 {
     int n_rows = p->row_to - p->row_from;
     if (p->vector) return ((size_t)n_rows * sizeof(float) + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
-    return matrix_bytes(k, p->matrix->type, p->matrix->n_in, n_rows);
+    return matrix_bytes(k, device, p->matrix->type, p->matrix->n_in, n_rows);
 }

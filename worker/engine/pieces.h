@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "proto/files/gguf.h"
@@ -61,8 +62,10 @@ void pieces_free(struct pieces *p);
 /* The format in which a matrix is kept. */
 enum quant pieces_kept_type(const struct pieces *p, const struct gguf_tensor *t);
 
-/* Bytes of memory, once packed. */
-size_t matrix_bytes(const struct kernels *k, enum quant type, int n_in, int n_rows);
-size_t piece_bytes(const struct piece *p, const struct kernels *k);
+enum { LOAD_STEP = 16 << 20 }; /* bytes; before each so many of a matrix a load says how far it is */
+
+/* Bytes of memory, once packed by the kernels, or by a device (NULL: none), in its own. */
+size_t matrix_bytes(const struct kernels *k, const struct device_table *device, enum quant type, int n_in, int n_rows);
+size_t piece_bytes(const struct piece *p, const struct kernels *k, const struct device_table *device);
 
 #endif

@@ -16,8 +16,7 @@ static float ln_p(float logit, struct head_part all)
 static struct head_part merge_chunks(const struct engine *e, size_t i_wanted)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
-    bool is_one = e->on_device && e->model.share.n_shards == 1;
-    int n_chunks = is_one ? 1 : n_chunks_of(id_limit(e, row)) + (row->n_extra_ids > 0);
+    int n_chunks = n_parts_of(e, row) + (row->n_extra_ids > 0);
     const float *parts = e->parts + i_wanted * (size_t)e->n_chunks * 3;
     struct head_part all, part;
     memcpy(&all, parts, sizeof all);
@@ -58,17 +57,17 @@ static int merge_best(struct engine *e, size_t i_wanted)
     }
 }
 
-static void keep_greater(struct pick *pick, const struct sampler *s, int pos, struct top id)
+static void keep_greater(struct head_pick *pick, const struct sampler *s, int pos, struct top id)
 {
     float noise = noise_gumbel(s->seed, s->sample, s->offset + (uint32_t)pos + 1, (uint32_t)id.id);
     float key = fmaf(id.lp, 1.0f / s->temp, noise);
-    if (better(key, id.id, pick->key, pick->id)) *pick = (struct pick){key, id.lp, id.id};
+    if (better(key, id.id, pick->key, pick->id)) *pick = (struct head_pick){key, id.lp, id.id};
 }
 
 /* The greatest key among the ids that top-k, then top-p of what that leaves, then min-p keep, in order of their logits.
  * False: the last of them may not be among the n that are known. */
 static bool pick_from_truncated(const struct engine *e, const struct engine_row *row, struct head_part all, int n,
-                                struct pick *pick)
+                                struct head_pick *pick)
 {
     const struct sampler *s = row->sampler;
     int n_ids = id_limit(e, row), most = s->top_k && s->top_k < (uint32_t)n_ids ? (int)s->top_k : n_ids;
@@ -78,7 +77,7 @@ static bool pick_from_truncated(const struct engine *e, const struct engine_row 
         for (int i = 0; i < most; i++) sum += (double)math_expf(e->merged[i].lp - all.max);
     if (s->top_p < 1) enough = (double)s->top_p * (most < n_ids ? sum : (double)all.sum);
     sum = 0;
-    *pick = (struct pick){-INFINITY, -INFINITY, INT32_MAX};
+    *pick = (struct head_pick){-INFINITY, -INFINITY, INT32_MAX};
     for (int i = 0; i < most && sum < enough; i++) {
         if (i == n) return false;
         if (e->merged[i].lp < least) break;
@@ -88,12 +87,12 @@ static bool pick_from_truncated(const struct engine *e, const struct engine_row 
     return true;
 }
 
-static struct pick best_pick(const struct engine *e, size_t i_wanted)
+static struct head_pick best_pick(const struct engine *e, size_t i_wanted)
 {
     size_t shards = (size_t)e->model.share.n_shards;
-    struct pick best = e->picks[i_wanted * shards];
+    struct head_pick best = e->picks[i_wanted * shards];
     for (size_t s = 1; s < shards; s++) {
-        const struct pick *p = &e->picks[i_wanted * shards + s];
+        const struct head_pick *p = &e->picks[i_wanted * shards + s];
         if (better(p->key, p->id, best.key, best.id)) best = *p;
     }
     return best;
@@ -104,7 +103,7 @@ static bool answer(struct engine *e, size_t i_wanted)
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
     const struct row *ask = row->ask;
     struct head_part all = merge_chunks(e, i_wanted);
-    struct pick next = {0, all.max, id_of(e, all.id)};
+    struct head_pick next = {0, all.max, id_of(e, all.id)};
     int n = e->n_best ? merge_best(e, i_wanted) : 0;
     if (row->sampler && truncates(row->sampler) && !pick_from_truncated(e, row, all, n, &next)) return false;
     if (row->sampler && samples(row->sampler) && !truncates(row->sampler)) next = best_pick(e, i_wanted);

@@ -483,8 +483,9 @@ int lead_open(struct lead **out, const struct lead_config *config, struct err *e
         for (int i = 0; l->self && i < config->slots->n; i++) l->self[i].n_prompt = UINT32_MAX;
         for (uint16_t i = 0; i < MAX_JOBS; i++) l->order[i] = i;
         l->queue = calloc(MAX_JOBS, sizeof *l->queue);
+        l->text = calloc((size_t)config->slots->n_ctx, sizeof *l->text);
     }
-    if (!l || !l->self || !l->queue) {
+    if (!l || !l->self || !l->queue || !l->text) {
         lead_close(l);
         return err_set(err, E_LAYOUT, "out of memory");
     }
@@ -497,5 +498,6 @@ void lead_close(struct lead *l)
     if (!l) return;
     free(l->self);
     free(l->queue);
+    free(l->text);
     free(l);
 }

@@ -13,7 +13,8 @@
  *
  * Where several slots go on by themselves, in texts that are adaptive, what a pass takes is for all of them: each has
  * its next row, and rows of drafts go where they are the likeliest to give a token, as long as that is worth their time
- * (budget.h). The chance that a draft of a slot is right is learned from big's ids; what a pass takes is measured.
+ * (budget.h). The chance that a draft of a slot is right is learned from big's ids, and told by the match where it is
+ * of earlier text; what a pass takes is measured.
  * Other drafts wait for a later pass: by then big's ids may have made them final, or have refused them without their
  * being computed. Where there are more rows than a pass takes, the slot that had none for the longest is the first. A
  * pass of nothing but drafts behind others that have no answer yet, as with several stages, begins only if it is worth

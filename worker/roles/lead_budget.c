@@ -1,6 +1,7 @@
 #include "worker/roles/lead_inside.h"
 
 #include <assert.h>
+#include <math.h>
 
 enum {
     WAITS_LONG = 8, /* passes without a row of a slot; then it goes before what is taken whole, in every other pass */
@@ -72,20 +73,39 @@ static void want_part(struct lead *l, struct part part)
     sh->has_last = part.rows[part.n_rows - 1].n_judge > 0;
 }
 
-/* Big's next id, and drafts behind it that the slot writes by itself. */
-static void want_own(struct lead *l, struct self *s)
+/* The chance of each of n drafts, if it is the same, of which n_right are expected to be right in a row. */
+static double chance_of_each(int n, double n_right)
 {
+    enum { HALVES = 12 };
+    double low = 0, high = 1;
+    for (int k = 0; k < HALVES; k++) {
+        double right = (low + high) / 2, chance = 1, sum = 0;
+        for (int i = 0; i < n; i++) sum += chance *= right;
+        *(sum < n_right ? &low : &high) = right;
+    }
+    return low;
+}
+
+/* Big's next id, and drafts behind it that the slot writes by itself. Those of earlier text are known now; how likely
+ * they are is the mean of what the match says and of how often the slot's drafts were right. */
+static void want_own(struct lead *l, uint32_t slot)
+{
+    struct self *s = &l->self[slot];
     int64_t room = s->open.draft_max ? lead_draft_room(l, s, 0) : 0;
     if (s->budget.least || s->budget.blocked || !lead_would_go_on(s)) return;
     s->budget.least = 1;
     s->budget.more = room > 0 ? draft_policy_window(&s->policy, (int)room) : 0;
+    if (l->c.drafts.write || !s->open.adaptive || s->budget.more <= 0) return;
+    struct suffix_draft d = lead_look_up(l, slot, s->budget.more);
+    s->budget.more = d.n;
+    s->budget.right = sqrt(s->right * chance_of_each(d.n, (double)d.n_right));
 }
 
 /* Sets what each slot wants. Returns the rows of those that have waited for long. */
 static int want(struct lead *l)
 {
     int n_long = 0;
-    for (int i = 0; i < l->c.slots->n; i++) l->self[i].budget = (struct slot_budget){.least = 0};
+    for (int i = 0; i < l->c.slots->n; i++) l->self[i].budget = (struct slot_budget){.right = l->self[i].right};
     for (size_t i = 0; i < l->n_queued; i++) {
         const struct part *part = &lead_queue_at(l, i)->part;
         if (lead_is_shared(l, part))
@@ -94,8 +114,8 @@ static int want(struct lead *l)
             l->self[part->slot].budget.blocked = true;
     }
     for (int i = 0; i < l->c.slots->n; i++) {
-        struct self *s = &l->self[i];
-        want_own(l, s);
+        const struct self *s = &l->self[i];
+        want_own(l, (uint32_t)i);
         if (s->budget.least && l->n_passes - s->last_pass > WAITS_LONG) n_long += s->budget.least;
     }
     return n_long;
@@ -111,7 +131,6 @@ static void take_whole(const struct lead *l, struct budget *b, int most)
         if (waits || lead_is_shared(l, part) || lead_must_wait(l, part)) continue;
         if (b->n_rows + (int)part->n_rows > most) return;
         b->n_rows += (int)part->n_rows;
-        b->n_tokens++;
     }
 }
 
@@ -161,7 +180,7 @@ bool lead_budget_rows(struct lead *l)
         const struct self *s = &l->self[i];
         const struct slot_budget *sh = &s->budget;
         if (!sh->least || !s->open.adaptive) continue;
-        asks[n] = (struct budget_ask){sh->least, sh->more + sh->has_last, sh->n_before, s->right, s->last_part};
+        asks[n] = (struct budget_ask){sh->least, sh->more + sh->has_last, sh->n_before, sh->right, s->last_part};
         bool may_wait = sh->n_before > 0 && l->n_passes - s->last_pass <= WAITS_LONG;
         if (may_wait) asks[n].more += asks[n].least;
         if (may_wait) asks[n].least = 0;
@@ -172,7 +191,7 @@ bool lead_budget_rows(struct lead *l)
     if (!l->shares) return true;
     if (l->n_passes % 2) n_long = 0; /* in turns, or where many wait for long nothing would be taken whole */
     take_whole(l, &b, b.max_rows - n_long);
-    l->n_whole = b.n_rows;
+    l->n_whole = b.n_others = b.n_rows;
     take_plain(l, &b, b.max_rows - n_long);
     double rate = budget_rows(&b, asks, n, rows);
     if (n_must == 0 && b.n_rows == 0 && !is_worth(l, rate)) return false;

@@ -33,6 +33,7 @@ struct slot_budget { /* of a slot, in one pass */
     int least;       /* rows that it wants at least; 0: none */
     int more;        /* rows of drafts behind them */
     int n_before;    /* drafts before them that have no answer yet */
+    double right;    /* the chance that a draft of them is right */
     uint32_t end;    /* position behind them all */
     int most, used;  /* rows that it may have, and has */
     bool has_last;   /* their last one judges an id, which may be fed, too */
@@ -72,6 +73,7 @@ struct lead {
     struct lead_config c;
     struct self *self;         /* [slots->n] owns */
     struct queued_part *queue; /* [MAX_JOBS] owns */
+    int32_t *text;             /* [slots->n_ctx] owns: of the slot that is looked at */
     uint16_t order[MAX_JOBS];  /* in which they came: first .. first + n_queued - 1, modulo; those taken go first */
     size_t first, n_queued;
     struct pass_times times;    /* of this stage */
@@ -129,6 +131,8 @@ bool lead_would_go_on(const struct self *s);
 /* Ids that may follow big's next one and big's answer to it: as many as the Open, the text and the pass have room
  * for. */
 int64_t lead_draft_room(const struct lead *l, const struct self *s, int n_others);
+/* What followed the end of the slot's text earlier, with big's next id behind it, which the slot need not hold yet. */
+struct suffix_draft lead_look_up(struct lead *l, uint32_t slot, int most);
 /* How long until a slot goes on by itself; UINT64_MAX: for ever. */
 uint64_t lead_self_wait_us(const struct lead *l, uint64_t now_us);
 /* Where there is a pass, those that wait for drafts go on in it, too. One for which there is no room is the first next

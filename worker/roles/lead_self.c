@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "proto/suffix.h"
 #include "worker/roles/lead_inside.h"
 
@@ -65,6 +67,16 @@ int64_t lead_draft_room(const struct lead *l, const struct self *s, int n_others
     return least;
 }
 
+struct suffix_draft lead_look_up(struct lead *l, uint32_t slot, int most)
+{
+    const struct self *s = &l->self[slot];
+    int n = (int)s->next.at;
+    int32_t ignored[DRAFTS_MOST];
+    memcpy(l->text, l->c.slots->slot[slot].ids, (size_t)n * sizeof *l->text);
+    l->text[n++] = s->next.id;
+    return suffix_draft(l->c.memory, l->text, n, draft_policy_chance(&s->policy, most, 0), ignored, most);
+}
+
 /* What followed the text's end earlier, or comes from elsewhere. */
 static int write_drafts(struct lead *l, uint32_t slot, int most)
 {
@@ -73,7 +85,7 @@ static int write_drafts(struct lead *l, uint32_t slot, int most)
     const struct lead_drafts *from = &l->c.drafts;
     s->part.drafted_us = 0;
     if (most <= 0) return 0;
-    float chance = draft_policy_chance(&s->policy, most);
+    float chance = draft_policy_chance(&s->policy, most, 0);
     if (!from->write) return suffix_draft(l->c.memory, text->ids, text->len, chance, s->part.drafts, most).n;
     const struct draft_order order = {&s->open, most, chance};
     return from->write(from->arg, &order, s->part.drafts, &s->part.drafted_us);

@@ -59,8 +59,8 @@ struct worker {
     struct engine_info info;
     struct slots slots; /* in every role: each worker checks what a part or an ask follows */
     struct wire_arena in, out;
-    uint64_t told_bytes; /* how much is loaded, as last reported */
-    struct kept *kept;   /* owns */
+    uint64_t told_bytes, told_ns; /* how much is loaded, as last reported, and when */
+    struct kept *kept;            /* owns */
     struct pulse pulse;
     struct links links;
     bool quit; /* Quit has come */

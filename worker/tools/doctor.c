@@ -142,6 +142,7 @@ static void say_devices(struct report *r)
                       pick.name, (double)bytes / GIB, pick.table->arithmetic, pick.about.selftest);
         else
             report_ok(r, "device", "%s, in the host's memory", pick.name);
+        r->device = pick.table;
         if (i == 0 || bytes < r->device_bytes) r->device_bytes = bytes;
         n = wish.number < 0 && bytes ? pick.n_devices : 1; /* in the host's memory all are alike */
         r->n_devices = n;
@@ -171,6 +172,7 @@ static int need_add(struct report *r, struct need *need, enum role role, const c
                                    .stage_share = share->n_stages > 1 ? r->in->stage_share : NULL,
                                    .shard_share = share->n_shards > 1 ? r->in->shard_share : NULL,
                                    .kernels = r->in->kernels,
+                                   .device = role == ROLE_VERIFIER ? r->device : NULL,
                                    .n_threads = 1,
                                    .max_rows = 1};
     int rc = engine_open(&engine, &config, err);
@@ -239,7 +241,7 @@ static void say_model(struct report *r, struct need *need, enum role role, const
     report_ok(r, name, "%s, %d blocks of %d, %d ids: %.2f GiB of weights and %.2f GiB of KV in %d share%s", s->arch,
               s->n_blocks, s->n_embd, s->n_vocab, (double)own.weights / GIB, (double)(own.all - own.weights) / GIB, n,
               n == 1 ? "" : "s");
-    if (r->read_bps > 0)
+    if (r->read_bps > 0 && !(role == ROLE_VERIFIER && r->device))
         report_ok(r, name, "to read the weights once takes %.1f ms here", (double)own.weights / r->read_bps * 1e3);
     if (r->in->ctx > s->n_ctx) report_warn(r, name, "trained for %d positions. Do: --ctx %d", s->n_ctx, s->n_ctx);
     need->weights += own.weights;

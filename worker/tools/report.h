@@ -12,12 +12,13 @@ struct report {
     const struct doctor_input *in;
     FILE *out;
     struct memory memory;
-    int n_local;           /* ranks on this host; 1 without a launcher */
-    int n_workers;         /* of this host, that compute at the same time */
-    int n_threads;         /* of a worker */
-    double read_bps;       /* of the read loop */
-    int n_devices;         /* of this host, that verifiers take in turn; 0: none */
-    uint64_t device_bytes; /* of memory, of the one with least; 0: they take the host's */
+    int n_local;                       /* ranks on this host; 1 without a launcher */
+    int n_workers;                     /* of this host, that compute at the same time */
+    int n_threads;                     /* of a worker */
+    double read_bps;                   /* of the read loop */
+    int n_devices;                     /* of this host, that verifiers take in turn; 0: none */
+    uint64_t device_bytes;             /* of memory, of the one with least; 0: they take the host's */
+    const struct device_table *device; /* theirs; NULL: none */
     int n_warnings;
     struct err bad; /* the first; code OK: none */
 };

@@ -33,11 +33,11 @@ static struct mpi_rank own_rank(int threads)
                              .products_per_s = limits_multiply(memory_cores(), SECONDS)};
 }
 
-int survey_ranks(struct mpi_world *world, int threads, struct mpi_rank **ranks, struct err *err)
+int survey_ranks(struct mpi_world *world, int threads, int start_s, struct mpi_rank **ranks, struct err *err)
 {
     const struct mpi_rank own = own_rank(threads); /* the other ranks of the host wait for this one, in MPI's start */
     *ranks = NULL;
-    int rc = mpi_start(world, err);
+    int rc = mpi_start(world, start_s, err);
     if (rc != OK) return rc;
     if (world->rank > 0) return mpi_join_survey(&own, err);
     *ranks = calloc((size_t)world->size, sizeof **ranks);

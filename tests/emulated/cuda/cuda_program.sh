@@ -63,4 +63,18 @@ for at in 10 40 120; do # as it is opened, and while it loads
     done
 done
 CUDA_EMULATED_BYTES=1000000 refuses 4 'do not fit into 0 MiB: .*more devices' "${ask[@]}"
+
+# Weights take more of a card than of the host's memory: by the file's bytes these would fit.
+"$tiny" wide.gguf --type Q4_0 --vocab 20000
+weights() { sed -n 's/.* \([0-9]*\) MiB of weights, 0 MiB of KV.*/\1/p' out; }
+does 'MiB of weights' doctor --big wide.gguf --ctx 128
+fits=$(($(weights) + 1))
+does 'MiB of weights' doctor --big wide.gguf --ctx 128 --device cuda
+card=$(weights)
+[ "$card" -gt "$fits" ] || wrong "a card takes $card MiB for what the host has in less than $fits, so this shows nothing"
+export CUDA_EMULATED_BYTES=$((fits << 20))
+refuses 4 "$card MiB of weights and 0 MiB of KV .* do not fit into $fits MiB" generate --big wide.gguf "${ask[@]:3}"
+run doctor --big wide.gguf --ctx 128 --device cuda
+[ "$rc" = 4 ] && grep -q '^bad   fit .* on a device' out || wrong "doctor: exit $rc"
+unset CUDA_EMULATED_BYTES
 verdict

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "kernels/cuda/pf_cuda.h"
+#include "kernels/noise.h"
 #include "proto/clock.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/hard.h"
@@ -414,26 +415,72 @@ static void a_value_that_f16_does_not_hold_is_of_its_row_alone(void **state)
 
 /* ---- the head ---- */
 
+enum { N_IDS = 2500, N_CHUNKS = 3, N_ASKED = 9, N_JUDGE = 2, FIRST_ID = 3072 };
+static const int limits[N_ASKED] = {N_IDS, 1, 1024, 1025, 2048, 16, 2499, 999, N_IDS};
+static const float temps[N_ASKED] = {1, 0.8f, 0, 2, 1e-6f, 0.7f, 1, 0, 0.3f}; /* 0: greedy */
+
+/* Beside the plainest way: all ids of a row, one after another. */
+static void check_chosen(float logits[N_ASKED][N_CHUNKS * HEAD_CHUNK], const struct device_ask *asks, int n_best,
+                         const struct head_pick *picks, const struct device_best *best)
+{
+    for (int i = 0; i < N_ASKED; i++) {
+        struct head_pick pick = {-INFINITY, -INFINITY, INT32_MAX};
+        struct device_best last = {-1, INFINITY};
+        for (int id = 0; id < limits[i] && asks[i].inv_t > 0; id++) {
+            float key = fmaf(logits[i][id], asks[i].inv_t,
+                             noise_gumbel(asks[i].seed, asks[i].sample, asks[i].position, (uint32_t)(FIRST_ID + id)));
+            if (key > pick.key) pick = (struct head_pick){key, logits[i][id], id};
+        }
+        assert_memory_equal(&picks[i], &pick, sizeof pick);
+        for (int k = 0; k < n_best; k++) {
+            struct device_best next = {INT32_MAX, -INFINITY};
+            for (int id = 0; id < limits[i] && asks[i].best; id++) {
+                float logit = logits[i][id];
+                bool behind = logit < last.logit || (logit == last.logit && id > last.id);
+                if (behind && logit > next.logit) next = (struct device_best){id, logit};
+            }
+            assert_memory_equal(&best[i * n_best + k], &next, sizeof next);
+            last = next;
+        }
+    }
+}
+
+static void run_head(struct device *d, struct device_row *rows, const struct device_op *head)
+{
+    assert_int_equal(table->record(d, head), 0);
+    run(d);
+    table->end(d, rows, NULL);
+}
+
 static void a_verdict_has_the_bits_of_the_logits(void **state)
 {
     (void)state;
-    enum { N_IN = 64, N_IDS = 2500, N_ROWS = 9, N_CHUNKS = 3, N_JUDGE = 2 };
+    enum { N_IN = 64 };
+    static const struct {
+        bool whole;
+        int n_best, n_more; /* then once more; below 0: nothing is asked for */
+    } passes[] = {
+        {false, -1, 0}, {true, 64, 0}, {true, 64, 450}, {true, -1, 0},  {false, 20, 0}, {true, 64, 450},
+        {false, 0, 1},  {true, 64, 0}, {true, -1, 0},   {true, 64, 450}}; /* a third one is a graph's second */
     static uint16_t w[N_IDS][N_IN];
-    static float x[N_ROWS * N_IN], cs[2 * MAX_ROWS * 8], logits[N_ROWS * HEAD_CHUNK];
-    static const int limits[N_ROWS] = {N_IDS, 1, 1024, 1025, 2048, 16, 2499, 999, N_IDS};
+    static float x[N_ASKED * N_IN], cs[2 * MAX_ROWS * 8], logits[N_ASKED][N_CHUNKS * HEAD_CHUNK];
+    static struct device_best best[DEVICE_BEST];
     for (int i = 0; i < N_IDS * N_IN; i++) kernels_ref.to_f16(&w[i / N_IN][i % N_IN], (float[]){noise(1)}, 1);
-    for (int i = 0; i < N_ROWS * N_IN; i++) x[i] = noise(2);
-    int32_t judge[N_ROWS * N_JUDGE];
-    struct device_row rows[N_ROWS];
-    struct head_part expected[N_ROWS][N_CHUNKS], parts[N_ROWS * N_CHUNKS], twice[N_ROWS * N_CHUNKS];
-    float judged[N_ROWS * N_JUDGE], asked[N_ROWS * N_JUDGE];
-    for (int i = 0; i < N_ROWS; i++) {
+    for (int i = 0; i < N_ASKED * N_IN; i++) x[i] = noise(2);
+    int32_t judge[N_ASKED * N_JUDGE];
+    struct device_row rows[N_ASKED];
+    struct device_ask asks[N_ASKED];
+    struct head_part expected[N_ASKED][N_CHUNKS], parts[N_ASKED * N_CHUNKS], twice[N_ASKED * N_CHUNKS];
+    struct head_pick picks[N_ASKED];
+    float judged[N_ASKED * N_JUDGE], asked[N_ASKED * N_JUDGE];
+    for (int i = 0; i < N_ASKED; i++) {
         rows[i] = (struct device_row){0, i, -1};
+        asks[i] = (struct device_ask){temps[i] > 0 ? 1 / temps[i] : 0, (uint32_t)i * 77, 3, 1000 + (uint32_t)i, i != 3};
         judge[2 * i] = i % 3 == 1 ? -1 : (limits[i] - 1) / (1 + i % 2);
         judge[2 * i + 1] = 0;
     }
     memset(w[1999], 0, sizeof w[0]);
-    memcpy(w[2100], w[77], sizeof w[0]); /* a tie may be */
+    for (int i = 0; i < 40; i++) memcpy(w[2100 - 50 * i], w[77], sizeof w[0]); /* ties */
     const struct device_shape shape = {.max_rows = MAX_ROWS,
                                        .n_embd = N_IN,
                                        .n_head = 1,
@@ -456,51 +503,55 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
         for (int j = 0; j < PANEL && i * PANEL + j < N_IDS; j++) of[j] = w[i * PANEL + j];
         table->fill(d, matrix, i, of);
     }
-    for (int whole = 0; whole < 2; whole++)
-        for (int again = 0; again < 3; again++) { /* the third is a graph's second launch */
-            const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE};
-            const struct device_op head = {.kind = DEVICE_HEAD,
-                                           .matrix = matrix,
-                                           .rows = limits,
-                                           .n_rows = N_ROWS,
-                                           .judge = judge,
-                                           .n_judge = N_JUDGE,
-                                           .n_ids = N_IDS,
-                                           .whole = whole};
-            table->begin(d, rows, N_ROWS, x, cs);
-            table->record(d, &ready);
-            table->record(d, &head);
-            run(d);
-            table->end(d, rows, x);
-            table->head(d, parts, judged);
-            table->record(d, &head); /* of the same rows once more */
-            run(d);
-            table->head(d, twice, asked);
-            assert_memory_equal(judged, asked, sizeof asked);
-            assert_memory_equal(parts, twice, (size_t)(whole ? N_ROWS : N_ROWS * N_CHUNKS) * sizeof *parts);
-            for (int i = 0; i < N_ROWS * N_JUDGE; i++) asked[i] = -INFINITY;
-            for (int c = 0; c < N_CHUNKS; c++) {
-                int first = c * HEAD_CHUNK, n = N_IDS - first < HEAD_CHUNK ? N_IDS - first : HEAD_CHUNK;
-                table->logits(d, logits, HEAD_CHUNK, matrix, 0, N_ROWS, first / PANEL, n);
-                for (int i = 0; i < N_ROWS; i++) {
-                    const float *of = logits + i * HEAD_CHUNK;
-                    if (limits[i] > first)
-                        expected[i][c] = kernels_ref.head(of, first, limits[i] - first < n ? limits[i] - first : n);
-                    for (int k = 2 * i; k < 2 * i + 2; k++)
-                        if (judge[k] >= first && judge[k] < first + n) asked[k] = of[judge[k] - first];
-                }
-            }
-            assert_memory_equal(judged, asked, sizeof asked);
-            for (int i = 0; i < N_ROWS; i++) {
-                int n = (limits[i] + HEAD_CHUNK - 1) / HEAD_CHUNK;
-                struct head_part all = expected[i][0];
-                for (int c = 1; c < n; c++) all = head_merge(all, expected[i][c]);
-                if (whole)
-                    assert_memory_equal(&parts[i], &all, sizeof all);
-                else
-                    assert_memory_equal(&parts[i * N_CHUNKS], expected[i], (size_t)n * sizeof all);
+    for (size_t p = 0; p < sizeof passes / sizeof *passes; p++) {
+        const bool whole = passes[p].whole;
+        const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE};
+        struct device_op head = {.kind = DEVICE_HEAD,
+                                 .matrix = matrix,
+                                 .rows = limits,
+                                 .n_rows = N_ASKED,
+                                 .judge = judge,
+                                 .n_judge = N_JUDGE,
+                                 .n_ids = N_IDS,
+                                 .whole = whole};
+        if (passes[p].n_best >= 0) head.asks = asks, head.n_best = passes[p].n_best, head.first_id = FIRST_ID;
+        table->begin(d, rows, N_ASKED, x, cs);
+        assert_int_equal(table->record(d, &ready), 0);
+        run_head(d, rows, &head);
+        table->head(d, parts, judged);
+        if (head.asks) table->chosen(d, picks, best);
+        for (int i = 0; i < N_ASKED * N_JUDGE; i++) asked[i] = -INFINITY;
+        for (int c = 0; c < N_CHUNKS; c++) {
+            int first = c * HEAD_CHUNK, n = N_IDS - first < HEAD_CHUNK ? N_IDS - first : HEAD_CHUNK;
+            table->logits(d, logits[0] + first, N_CHUNKS * HEAD_CHUNK, matrix, 0, N_ASKED, first / PANEL, n);
+            for (int i = 0; i < N_ASKED; i++) {
+                const float *of = logits[i] + first;
+                if (limits[i] > first)
+                    expected[i][c] = kernels_ref.head(of, first, limits[i] - first < n ? limits[i] - first : n);
+                for (int k = 2 * i; k < 2 * i + 2; k++)
+                    if (judge[k] >= first && judge[k] < first + n) asked[k] = of[judge[k] - first];
             }
         }
+        assert_memory_equal(judged, asked, sizeof asked);
+        for (int i = 0; i < N_ASKED; i++) {
+            int n = (limits[i] + HEAD_CHUNK - 1) / HEAD_CHUNK;
+            struct head_part all = expected[i][0];
+            for (int c = 1; c < n; c++) all = head_merge(all, expected[i][c]);
+            if (whole)
+                assert_memory_equal(&parts[i], &all, sizeof all);
+            else
+                assert_memory_equal(&parts[i * N_CHUNKS], expected[i], (size_t)n * sizeof all);
+        }
+        if (head.asks) check_chosen(logits, asks, head.n_best, picks, best);
+        if (!passes[p].n_more) continue;
+        head.n_best = passes[p].n_more;
+        run_head(d, rows, &head);
+        table->head(d, twice, asked);
+        assert_memory_equal(judged, asked, sizeof asked);
+        assert_memory_equal(parts, twice, (size_t)(whole ? N_ASKED : N_ASKED * N_CHUNKS) * sizeof *parts);
+        table->chosen(d, picks, best);
+        check_chosen(logits, asks, head.n_best, picks, best);
+    }
     table->close(d);
 }
 
@@ -689,6 +740,9 @@ static void a_verifier_on_it_gives_one_hash_over_layouts(void **state)
     g.n_prompt[1] = 20;
     g.n_prompt[2] = 30;
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++, g.have_expected = 1) grid_run(&g, &cells[i]);
+    g.sampler = (struct sampler){.temp = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 5};
+    g.have_expected = 0;
+    for (size_t i = 0; i < 3; i += 2, g.have_expected = 1) grid_run(&g, &cells[i]);
 }
 
 static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
@@ -794,6 +848,37 @@ static void it_says_which_devices_there_are(void **state)
     assert_int_equal(about[1].selftest, SELFTEST);
 }
 
+/* The first of a format may take room for panels and rows, too. A card gives whole 2 MiB. */
+static void a_matrix_takes_the_memory_that_it_says(void **state)
+{
+    (void)state;
+    enum { N_IN = 512, N_OUTS = 2 };
+    static const int n_outs[N_OUTS] = {N_OUT, 1024};
+    struct product p = product_of(QUANT_F32, N_IN);
+    struct device_about about[2];
+    const char *why;
+    size_t said = 0, of_cpu = 0, n = 0, taken;
+    int matrix;
+    struct device *d = device_of(&p, "1", &matrix);
+    for (int round = 0; round < 2; round++) {
+        assert_true(table->probe(0, &about[0], &why) >= 1);
+        for (int i = 0; kernels_format(i); i++)
+            for (int k = 0; k < N_OUTS; k++, n += (size_t)round) {
+                enum quant type = *kernels_format(i);
+                assert_true(table->matrix(d, type, N_IN, n_outs[k]) >= 0);
+                if (!round) continue;
+                said += table->matrix_bytes(type, N_IN, n_outs[k]);
+                of_cpu += (size_t)((n_outs[k] + PANEL - 1) / PANEL) * kernels_ref.panel_bytes(type, N_IN);
+            }
+        assert_true(table->probe(0, &about[1], &why) >= 1);
+    }
+    taken = about[0].memory_bytes - about[1].memory_bytes;
+    assert_true(taken >= said && taken <= said + (getenv("PILOTFISH_DEVICE_MODULE") ? n << 21 : 0));
+    assert_true(said > of_cpu);
+    table->close(d);
+    product_free(&p);
+}
+
 static int open_module(void **state)
 {
     (void)state;
@@ -832,6 +917,7 @@ int main(void)
         cmocka_unit_test(a_pass_that_was_seen_before_is_one_launch),
         cmocka_unit_test(a_verifier_on_it_gives_one_hash_over_layouts),
         cmocka_unit_test(it_says_which_devices_there_are),
+        cmocka_unit_test(a_matrix_takes_the_memory_that_it_says),
     };
     return cmocka_run_group_tests(tests, open_module, remove_folder);
 }
