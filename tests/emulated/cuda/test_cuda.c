@@ -17,7 +17,7 @@
 #include "tests/lib/tiny.h"
 #include "worker/engine/engine.h"
 
-enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
+enum { MAX_ROWS = 64, MANY_ROWS = 200, N_OUT = 40, N_PANELS = 3, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
 #define CLEAR 0.25f /* a margin in ln p that no rounding of 11 bits turns */
 
 /* Of all products of the test, of its toys' rows, and what the device says of itself, by Hopper's tensor cores. They
@@ -49,18 +49,23 @@ static void run(struct device *d)
 struct product {
     enum quant type;
     int n_in;
-    uint8_t *rows; /* [N_OUT, row_bytes] */
-    float *x;      /* [MAX_ROWS, n_in] */
+    uint8_t *rows; /* [n_out, row_bytes] */
+    float *x;      /* [n_rows, n_in] */
 };
 
-static struct product product_of(enum quant type, int n_in)
+static struct product product_for(enum quant type, int n_in, size_t n_out, int n_rows)
 {
     struct hard h = {(uint64_t)type * 7919 + (uint64_t)n_in};
     size_t n = hard_row_bytes(type, n_in);
-    struct product p = {type, n_in, hard_alloc(N_OUT * n), hard_alloc(MAX_ROWS * (size_t)n_in * sizeof(float))};
-    for (size_t i = 0; i < N_OUT; i++) hard_weights(&h, p.rows + i * n, type, n_in);
-    hard_floats(&h, p.x, MAX_ROWS * n_in);
+    struct product p = {type, n_in, hard_alloc(n_out * n), hard_alloc((size_t)(n_rows * n_in) * sizeof(float))};
+    for (size_t i = 0; i < n_out; i++) hard_weights(&h, p.rows + i * n, type, n_in);
+    hard_floats(&h, p.x, n_rows * n_in);
     return p;
+}
+
+static struct product product_of(enum quant type, int n_in)
+{
+    return product_for(type, n_in, N_OUT, MAX_ROWS);
 }
 
 static void product_free(struct product *p)
@@ -69,11 +74,11 @@ static void product_free(struct product *p)
     free(p->x);
 }
 
-/* A device with the matrix; another seed, another order of blocks and threads. */
-static struct device *device_of(const struct product *p, const char *seed, int *matrix)
+/* A device with a matrix of n_out of the rows; another seed, another order of blocks and threads. */
+static struct device *device_for(const struct product *p, const char *seed, int n_out, int max_rows, int *matrix)
 {
     const char *why = "";
-    const struct device_shape shape = {.max_rows = MAX_ROWS,
+    const struct device_shape shape = {.max_rows = max_rows,
                                        .n_embd = p->n_in,
                                        .n_head = 1,
                                        .n_head_kv = 1,
@@ -89,22 +94,27 @@ static struct device *device_of(const struct product *p, const char *seed, int *
     setenv("CUDA_EMULATED_SEED", seed, 1);
     struct device *d = table->open(&shape, &why);
     if (!d) fail_msg("%s", why);
-    *matrix = table->matrix(d, p->type, p->n_in, N_OUT);
+    *matrix = table->matrix(d, p->type, p->n_in, n_out);
     assert_true(*matrix >= 0);
-    for (int i = 0; i < N_PANELS; i++) {
+    for (int i = 0; i * PANEL < n_out; i++) {
         const void *rows[PANEL] = {NULL};
-        for (int j = 0; j < PANEL && i * PANEL + j < N_OUT; j++)
+        for (int j = 0; j < PANEL && i * PANEL + j < n_out; j++)
             rows[j] = p->rows + (size_t)(i * PANEL + j) * hard_row_bytes(p->type, p->n_in);
         table->fill(d, *matrix, i, rows);
     }
     return d;
 }
 
-/* out[n, N_PANELS * PANEL] of rows which[0..n). */
-static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
+static struct device *device_of(const struct product *p, const char *seed, int *matrix)
 {
-    static struct device_row rows[MAX_ROWS];
-    static float x[MAX_ROWS * MOST_IN], cs[2 * MAX_ROWS * 8];
+    return device_for(p, seed, N_OUT, MAX_ROWS, matrix);
+}
+
+/* Rows which[0..n) are those that products read. */
+static void make_ready(struct device *d, const struct product *p, const int *which, int n)
+{
+    static struct device_row rows[MANY_ROWS];
+    static float x[MANY_ROWS * MOST_IN], cs[2 * MANY_ROWS * 8];
     const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 3};
     for (int i = 0; i < n; i++) {
         rows[i] = (struct device_row){.bad = -1};
@@ -115,6 +125,12 @@ static void multiply(struct device *d, const struct product *p, int matrix, cons
     run(d);
     table->end(d, rows, x);
     for (int i = 0; i < n; i++) assert_int_equal(rows[i].bad, -1);
+}
+
+/* out[n, N_PANELS * PANEL] of these rows. */
+static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
+{
+    make_ready(d, p, which, n);
     table->logits(d, out, N_PANELS * PANEL, matrix, 0, n, 0, N_OUT);
 }
 
@@ -204,6 +220,50 @@ static void products_of_every_format_are_close_and_their_bits_depend_on_nothing_
         }
     check_product(QUANT_F16, 72); /* no multiple of a block */
     if (h != PRODUCTS_HASH) fail_msg("the products' hash is 0x%llxu", (unsigned long long)h);
+}
+
+/* Of many rows at once: each form that takes more than 64, on cards with and without room for the highest tile. */
+static void check_many(enum quant type, int n_in)
+{
+    enum { WIDTH = 256, MANY_OUT = 250 };
+    static float few[MANY_ROWS * WIDTH], many[MANY_ROWS * WIDTH];
+    static const struct {
+        const char *generation;
+        int n_rows, row, i_panel, n_out; /* rows, and outputs of panels, from one on */
+    } cases[] = {{"9", 65, 0, 0, 40}, {"9", 128, 0, 5, 125}, {"9", 129, 0, 0, 250}, {"8", 200, 50, 1, 234}};
+    struct product p = product_for(type, n_in, MANY_OUT, MANY_ROWS);
+    int which[MANY_ROWS], matrix;
+    struct device *d = device_for(&p, "5", MANY_OUT, MANY_ROWS, &matrix);
+    for (int i = 0; i < MANY_ROWS; i++) which[i] = i;
+    for (int i = 0; i < MANY_ROWS; i += MAX_ROWS) {
+        int n = MANY_ROWS - i < MAX_ROWS ? MANY_ROWS - i : MAX_ROWS;
+        make_ready(d, &p, which + i, n);
+        table->logits(d, few + i * WIDTH, WIDTH, matrix, 0, n, 0, MANY_OUT);
+    }
+    table->close(d);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int n = cases[c].n_rows, row = cases[c].row, first = cases[c].i_panel * PANEL;
+        setenv("CUDA_EMULATED_GENERATION", cases[c].generation, 1);
+        d = device_for(&p, "6", MANY_OUT, MANY_ROWS, &matrix);
+        for (int i = 0; i < n; i++) which[i] = (i * 29 + n) % MANY_ROWS;
+        make_ready(d, &p, which, n);
+        table->logits(d, many, WIDTH, matrix, row, n - row, cases[c].i_panel, cases[c].n_out);
+        table->close(d);
+        for (int i = row; i < n; i++)
+            if (memcmp(many + (i - row) * WIDTH, few + which[i] * WIDTH + first, (size_t)cases[c].n_out * sizeof *few))
+                fail_msg("format %d, %d in: a row among %d differs from itself among 64", (int)type, n_in, n);
+    }
+    unsetenv("CUDA_EMULATED_GENERATION");
+    product_free(&p);
+}
+
+static void products_of_many_rows_have_the_bits_of_few(void **state)
+{
+    (void)state;
+    for (int i = 0; kernels_format(i); i++) {
+        enum quant type = *kernels_format(i);
+        check_many(type, type >= QUANT_Q2_K && type <= QUANT_Q6_K ? 768 : 288);
+    }
 }
 
 /* ---- attention ---- */
@@ -728,6 +788,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_every_format_are_close_and_their_bits_depend_on_nothing_else),
+        cmocka_unit_test(products_of_many_rows_have_the_bits_of_few),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
         cmocka_unit_test(attention_is_close_and_its_bits_depend_on_nothing_else),
         cmocka_unit_test(a_value_that_f16_does_not_hold_is_of_its_row_alone),
