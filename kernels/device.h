@@ -26,7 +26,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 3, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
+enum { DEVICE_VERSION = 4, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
 
 struct device;
 
@@ -179,6 +179,7 @@ struct device_table {
     /* After an error poll answers -1. comm_abort: nothing waits for others any more; then there is only close. */
     void (*exchanges)(struct device *d, struct device_exchanges *out);
     void (*comm_abort)(struct device *d);
+    int rows; /* of a prompt that a pass is to have, where there are as many; 0: as many as the CPU takes */
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */
