@@ -200,6 +200,7 @@ struct device_table {
     /* After end, of a HEAD with asks: picks[n_rows], best[n_rows, n_best], best first; ids are rows of the matrix.
      * NULL where head is. */
     void (*chosen)(struct device *d, struct head_pick *picks, struct device_best *best);
+    int rows; /* of a prompt that a pass is to have, where there are as many; 0: as many as the CPU takes */
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */

@@ -14,7 +14,7 @@ static bool is_scaled(const device *d, size_t from, size_t i)
 {
     for (; i > from; i--) {
         const enum device_op_kind kind = d->ops[i - 1].kind;
-        if (kind == DEVICE_ADD) return true;
+        if (kind == DEVICE_ADD) return adds_scales(d);
         if (kind == DEVICE_SHARE || kind == DEVICE_HEAD) return false;
     }
     return false;

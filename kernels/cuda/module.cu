@@ -50,7 +50,8 @@ static void plan_attention(device *d, const device_row *rows, int n_rows)
 
 static void cuda_begin(device *d, const device_row *rows, int n_rows, const float *x, const float *cs)
 {
-    const size_t n_x = (size_t)n_rows * (size_t)d->s.n_embd, n_cs = 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head;
+    const size_t n_x = (size_t)n_rows * (size_t)d->s.n_embd, d_head = (size_t)d->s.d_head,
+                 ld_cs = (size_t)d->s.max_rows * d_head;
     d->n_rows = n_rows;
     d->next = 0;
     d->is_back = true; /* of no ops */
@@ -61,7 +62,7 @@ static void cuda_begin(device *d, const device_row *rows, int n_rows, const floa
     for (int i = 0; i < d->rows_room; i++) d->host.rows[i] = i < n_rows ? rows[i] : device_row{-1, 0, -1};
     plan_attention(d, rows, n_rows);
     if (x) memcpy(d->host.x, x, n_x * sizeof *x);
-    memcpy(d->host.cs, cs, n_cs * sizeof *cs);
+    for (size_t i = 0; i < 2; i++) memcpy(d->host.cs + i * ld_cs, cs + i * ld_cs, (size_t)n_rows * d_head * sizeof *cs);
 }
 
 static int cuda_record(device *d, const device_op *op)
@@ -499,6 +500,7 @@ static device_table table_of()
     t.comm_abort = cuda_comm_abort;
     t.matrix_bytes = cuda_matrix_bytes;
     t.chosen = cuda_chosen;
+    t.rows = 4 * WIDE_ROWS; /* tiles of 128 rows, four of them beside each other to fill a card */
     return t;
 }
 

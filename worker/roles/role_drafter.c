@@ -15,7 +15,7 @@ struct draft_role {
     struct worker *w;
     struct drafting drafting;
     struct extra *extra; /* [n_slots] owns */
-    float *x;            /* [PASS_ROWS, n_embd] owns */
+    float *x;            /* [worker_pass_rows, n_embd] owns */
 };
 
 static int post(struct draft_role *d, const struct draft *draft, struct err *err)
@@ -68,9 +68,9 @@ static void note_extra(struct extra *extra, const struct slot *s, int n_ids)
 }
 
 struct batch { /* of a pass */
-    struct engine_row rows[PASS_ROWS];
-    int32_t ids[PASS_ROWS];
-    uint32_t answered[PASS_ROWS]; /* slots whose last row gives an id, in order */
+    struct engine_row rows[PASS_ROWS_MOST];
+    int32_t ids[PASS_ROWS_MOST];
+    uint32_t answered[PASS_ROWS_MOST]; /* slots whose last row gives an id, in order */
     int n_rows, n_answered;
 };
 
@@ -78,13 +78,14 @@ struct batch { /* of a pass */
 static void fill(struct draft_role *d, struct batch *b)
 {
     static const struct row plain = {.wanted = false}, asks = {.wanted = true, .n_top = 1};
+    const int most = worker_pass_rows(d->w);
     for (uint32_t i = 0; i < (uint32_t)d->w->slots.n; i++) {
         struct drafting_text *t = &d->drafting.texts[i];
         const struct slot *s = &d->w->slots.slot[i];
         if (!t->active) continue;
         bool wants = t->until > (uint32_t)s->len;
         if (wants && t->n_fed == s->len) t->n_fed--; /* its answer was not asked for when it was fed */
-        while (t->n_fed < s->len && b->n_rows < PASS_ROWS) {
+        while (t->n_fed < s->len && b->n_rows < most) {
             bool asked = wants && t->n_fed + 1 == s->len;
             struct engine_row *row = &b->rows[b->n_rows];
             b->ids[b->n_rows++] = s->ids[t->n_fed];
@@ -140,7 +141,7 @@ static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
 {
     *d = (struct draft_role){.w = w};
     d->extra = calloc((size_t)w->slots.n, sizeof *d->extra);
-    d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x);
+    d->x = calloc((size_t)worker_pass_rows(w) * (size_t)w->info.shape.n_embd, sizeof *d->x);
     int rc = drafting_init(&d->drafting, &w->slots, w->info.shape.n_vocab, err);
     return rc == OK && !(d->extra && d->x) ? err_set(err, E_LAYOUT, "out of memory for %d drafts", w->slots.n) : rc;
 }
