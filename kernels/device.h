@@ -208,6 +208,7 @@ struct device_table {
      * of `matrix` that it found for its row i. cs: as begin's, of these rows. All rows of the pass are max_rows at most.
      * It gives no x; what end and head give is of all steps, one behind another. NULL: the device lacks it. */
     void (*next)(struct device *d, const struct device_row *rows, int n_rows, const float *cs, int matrix, float scale);
+    int rows; /* of a prompt that a pass is to have, where there are as many; 0: as many as the CPU takes */
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */

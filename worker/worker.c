@@ -56,7 +56,7 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
         .note = c->note,
         .n_threads = c->n_threads,
         .spin = c->spin,
-        .max_rows = PASS_ROWS,
+        .max_rows = worker_pass_rows(w),
         .watch = {tell_loaded, w},
         .between = worker_look,
         .between_arg = w,
@@ -134,7 +134,7 @@ static int send_metadata(struct worker *w, struct err *err)
 /* Room for the largest message of this group: the hidden rows of a pass. */
 static int init_arenas(struct worker *w, struct err *err)
 {
-    size_t hidden = (size_t)PASS_ROWS * (size_t)w->info.shape.n_embd * sizeof(float);
+    size_t hidden = (size_t)worker_pass_rows(w) * (size_t)w->info.shape.n_embd * sizeof(float);
     size_t size = JOB_ARENA + (group_n_peers(w->group) > 1 ? 3 * hidden : 0);
     wire_arena_free(&w->in);
     wire_arena_free(&w->out);

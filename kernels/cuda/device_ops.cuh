@@ -142,9 +142,15 @@ static int run_mix(device *d, const device_op *op)
     return PF_LAUNCH(mix, op->n_rows, ROW_THREADS, 0, next_on(d), a);
 }
 
+/* Whether an ADD leaves the scales of X: products by clusters read them. */
+static bool adds_scales(const device *d)
+{
+    return d->clusters.there && d->n_run <= CLASS_MOST;
+}
+
 static int run_add(device *d, const device_op *op)
 {
-    float *scales = d->clusters.there && d->n_run <= CLASS_MOST ? d->scales : nullptr;
+    float *scales = adds_scales(d) ? d->scales : nullptr;
     const add_args a = {d->of[DEVICE_X],        d->of[DEVICE_Y], d->ld[DEVICE_X], d->s.n_embd,
                         vector_of(d, op->norm), d->s.eps,        op->step,        scales};
     return PF_LAUNCH(add, d->n_run, ROW_THREADS, 0, next_on(d), a);

@@ -1,8 +1,8 @@
-/* launch_mm.cuh -- which form of mm.cuh a matrix and a number of rows take. */
+/* launch_mm.cuh -- which form of mm.cuh, or of mm_wide.cuh, a matrix and a number of rows take. */
 #ifndef KERNELS_CUDA_LAUNCH_MM_CUH
 #define KERNELS_CUDA_LAUNCH_MM_CUH
 
-#include "kernels/cuda/mm.cuh"
+#include "kernels/cuda/mm_wide.cuh"
 
 enum { SHARED_PLAIN = 48 << 10, /* more is asked for */ SHARED_TWO = 113 << 10 /* of which two blocks fit */ };
 
@@ -27,20 +27,35 @@ struct mm_card {
     int shared; /* bytes that a block may ask for */
 };
 
-template <enum quant TYPE, int NT, int P> static int launch_tiles(mm_args a, const mm_card &card, launch_on on)
+/* A kernel of MM_THREADS. */
+static int launch_shared(void (*kernel)(mm_args), dim3 grid, size_t n_shared, const mm_args &a, launch_on on)
 {
-    a.copy_bytes = P * layout_group_of(TYPE).n_bytes;
-    auto kernel = mm<TYPE, NT, P>;
-    constexpr size_t n_shared = mm_n_shared<TYPE, NT, P>();
-    static_assert(n_shared <= SHARED_TWO && (P > 1 || n_shared <= SHARED_LEAST), "two kernels live side by side");
-    const int n_units = (a.first_panel + a.n_panels - 1) / P - a.first_panel / P + 1, height = NT * TILE;
-    const dim3 grid((unsigned)(n_units < card.blocks ? n_units : card.blocks),
-                    (unsigned)((a.row + a.n_rows - 1) / height - a.row / height + 1));
     if (n_shared > SHARED_PLAIN) {
         const int rc = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)n_shared);
         if (rc) return rc;
     }
     return PF_LAUNCH(kernel, grid, MM_THREADS, n_shared, on, a);
+}
+
+/* Tiles of n panels, and blocks of `height` token rows, that a product touches. */
+static int units_of(const mm_args &a, int n)
+{
+    return (a.first_panel + a.n_panels - 1) / n - a.first_panel / n + 1;
+}
+
+static int blocks_of(const mm_args &a, int height)
+{
+    return (a.row + a.n_rows - 1) / height - a.row / height + 1;
+}
+
+template <enum quant TYPE, int NT, int P> static int launch_tiles(mm_args a, const mm_card &card, launch_on on)
+{
+    constexpr size_t n_shared = mm_n_shared<TYPE, NT, P>();
+    static_assert(n_shared <= SHARED_TWO && (P > 1 || n_shared <= SHARED_LEAST), "two kernels live side by side");
+    const int n_units = units_of(a, P);
+    const dim3 grid((unsigned)(n_units < card.blocks ? n_units : card.blocks), (unsigned)blocks_of(a, NT * TILE));
+    a.copy_bytes = P * layout_group_of(TYPE).n_bytes;
+    return launch_shared(mm<TYPE, NT, P>, grid, n_shared, a, on);
 }
 
 /* Two panels a warp, or where a card has no room for that, one: the same bits. */
@@ -52,6 +67,41 @@ template <enum quant TYPE, int NT> static int launch_two(const mm_args &a, const
     return launch_tiles<TYPE, NT, PAIR>(a, card, on);
 }
 
+/* ---- many token rows ---- */
+
+/* Blocks beside each other for as many token rows as there are, which fill the card once. */
+static int wide_blocks(const mm_args &a, const mm_card &card, int n_units)
+{
+    const int n = card.blocks / ((blocks_of(a, MM_MOST_TILES * TILE) + WIDE_BLOCKS - 1) / WIDE_BLOCKS);
+    return n_units < n ? n_units : n > 0 ? n : 1;
+}
+
+template <enum quant TYPE, int NT, int P>
+static int launch_wide_tiles(const mm_args &a, const mm_card &card, launch_on on)
+{
+    typedef wide_stage<TYPE, NT, P> s;
+    const int n_rows = (blocks_of(a, MM_MOST_TILES * TILE) + WIDE_BLOCKS - 1) / WIDE_BLOCKS;
+    const dim3 grid((unsigned)wide_blocks(a, card, units_of(a, s::high * P)), (unsigned)n_rows);
+    return launch_shared(mm_wide<TYPE, NT, P>, grid, (size_t)(s::n * s::stride), a, on);
+}
+
+/* Panels that a block computes, one tile after another. */
+static int wide_time(const mm_args &a, const mm_card &card, int n_panels)
+{
+    const int n_units = units_of(a, n_panels), n = wide_blocks(a, card, n_units);
+    return (n_units + n - 1) / n * n_panels;
+}
+
+/* The highest tile of those that take no longer than others, if the card has room for it. */
+template <enum quant TYPE> static int launch_wide(const mm_args &a, const mm_card &card, launch_on on)
+{
+    typedef wide_stage<TYPE, 16, 2> most;
+    const int high = wide_time(a, card, 16), low = wide_time(a, card, 8), lowest = wide_time(a, card, 4);
+    if (card.shared >= most::n * most::stride && high <= low && high <= lowest)
+        return launch_wide_tiles<TYPE, 16, 2>(a, card, on);
+    return low <= lowest ? launch_wide_tiles<TYPE, 8, 2>(a, card, on) : launch_wide_tiles<TYPE, 8, 1>(a, card, on);
+}
+
 /* tiles: as x lies (layout_x). One panel a warp where two would leave multiprocessors without work. */
 template <enum quant TYPE> static int launch_rows(const mm_args &a, int tiles, const mm_card &card, launch_on on)
 {
@@ -59,7 +109,9 @@ template <enum quant TYPE> static int launch_rows(const mm_args &a, int tiles, c
     case 1: return a.n_panels <= card.blocks ? launch_tiles<TYPE, 1, 1>(a, card, on) : launch_two<TYPE, 1>(a, card, on);
     case 2: return launch_two<TYPE, 2>(a, card, on);
     case 4: return launch_two<TYPE, 4>(a, card, on);
-    default: return launch_tiles<TYPE, MM_MOST_TILES, 1>(a, card, on);
+    default:
+        return blocks_of(a, MM_MOST_TILES * TILE) > 1 ? launch_wide<TYPE>(a, card, on)
+                                                      : launch_tiles<TYPE, MM_MOST_TILES, 1>(a, card, on);
     }
 }
 

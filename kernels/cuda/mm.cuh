@@ -9,8 +9,9 @@
  * is filled before the kernel waits for its inputs: weights do not change. The loop over groups has no bounds but its
  * end: parts are whole groups, and columns past the rows are whatever lies there, as no two columns of a mma meet.
  *
- * The ladder: this rung has two panels a warp, which share what is read of x; it is for prompts, and where a card has
- * no clusters. The next is mm_cluster.cuh: a block a part, whose warps share x. The same bits.
+ * The ladder, of the same bits: this rung has two panels a warp, which share what is read of x. For at most 64 token rows
+ * the next is mm_cluster.cuh: a block a part, whose warps share x; this one is for cards without clusters, and for
+ * slices of x that have no room. For more rows there is mm_wide.cuh: tiles that read weights once for 128.
  */
 #ifndef KERNELS_CUDA_MM_CUH
 #define KERNELS_CUDA_MM_CUH
@@ -20,7 +21,8 @@
 #include "kernels/cuda/ring.cuh"
 
 enum { MM_THREADS = MAX_PARTS * WARP, MM_MOST_TILES = 8 };
-enum { SHARED_LEAST = 99 << 10 /* that a card gives a block which asks for it: those before Hopper but sm_80 */ };
+/* What a card gives a block which asks for it: those before Hopper but sm_80, and that. */
+enum { SHARED_LEAST = 99 << 10, SHARED_80 = 163 << 10 };
 
 struct mm_args {
     const uint8_t *weights;
@@ -158,10 +160,21 @@ template <enum quant TYPE> struct lane_words {
 
 /* ---- a part ---- */
 
-/* A group of P panels, the second's `group_bytes` behind the first's; x: the lane's of the first tile, and so on. */
-template <enum quant TYPE, int NT, int P>
-static __device__ __forceinline__ void chain(float acc[P][NT][4], shared_at group, const uint4 *x, int lane,
-                                             int lane_bytes)
+/* Fragment i of those behind x, in global or shared memory. */
+static __device__ __forceinline__ uint4 fragment(const uint4 *x, int i)
+{
+    return x[i];
+}
+
+static __device__ __forceinline__ uint4 fragment(shared_at x, int i)
+{
+    return load_4(x + i * 16);
+}
+
+/* A group of P panels, the second's `group_bytes` behind the first's; x: the lane's of the first of NT tiles, of OF that
+ * lie beside each other. */
+template <enum quant TYPE, int NT, int P, int OF = NT, class X>
+static __device__ __forceinline__ void chain(float acc[P][NT][4], shared_at group, X x, int lane, int lane_bytes)
 {
     constexpr int group_bytes = layout_group_of(TYPE).n_bytes;
     lane_words<TYPE> of[P];
@@ -175,7 +188,7 @@ static __device__ __forceinline__ void chain(float acc[P][NT][4], shared_at grou
             of[i / 2].step_of(w[i / 2][i % 2], group + i / 2 * group_bytes, 2 * two + i % 2, lane_bytes);
 #pragma unroll
         for (int j = 0; j < NT; j++) {
-            const uint4 b = x[(two * NT + j) * WARP];
+            const uint4 b = fragment(x, (two * OF + j) * WARP);
             const uint32_t of_step[2][2] = {{b.x, b.y}, {b.z, b.w}};
 #pragma unroll
             for (int i = 0; i < 2 * P; i++) {

@@ -118,10 +118,10 @@ static __device__ __forceinline__ size_t panel_at(const layout &l, int n_pairs, 
     return ((size_t)(l.group[part] * n_pairs + panel / PAIR * n) * PAIR + (size_t)(panel % PAIR)) * (size_t)group_bytes;
 }
 
-/* The outputs of a round, of which each block finishes every n_parts-th 256. Of warp w: panels of unit first(w). */
-template <int NT, int P, class FIRST>
+/* The outputs of a round, of which each block finishes every n_parts-th 256. unit_of(w): of warp w; below 0: none. */
+template <int NT, int P, class UNIT_OF>
 static __device__ __forceinline__ void finish_round(const mm_cluster_args &a, const mm_share &m, const float *sums,
-                                                    int rank, FIRST unit_of)
+                                                    int rank, UNIT_OF unit_of)
 {
     constexpr int size = NT * 4 * WARP;
     for (int e = rank * MM_THREADS + (int)threadIdx.x; e < CLUSTER_WARPS * P * size; e += a.l.n_parts * MM_THREADS) {
@@ -180,7 +180,7 @@ static __global__ void __launch_bounds__(MM_THREADS, PF_BESIDE) mm_cluster(mm_cl
         const uint4 *x = reinterpret_cast<const uint4 *>(slice) + lane;
         float acc[P][NT][4] = {};
         n -= n_here;
-#pragma unroll(mm_stages(TYPE, P) <= 3 ? mm_stages(TYPE, P) : 1)
+#pragma unroll(mm_stages(TYPE, P) <= 3 ? 2 * mm_stages(TYPE, P) : 1)
         for (int group = 0; group < n_fed; group++) {
             chain<TYPE, NT, P>(acc, ring_wait(r), x, lane, lane_bytes);
             x += 2 * NT * WARP;

@@ -7,7 +7,7 @@
  * device, which the graph's first nodes bring: rows, of which those past the pass have no slot, and lists, which end in
  * places of no row. Passes of more rows, and experts, whose ops differ each time, are launched one by one. The steps of
  * a pass follow one another in the stream, or in one graph: each brings its own tables, in place of those before. */
-#include "kernels/cuda/device_ops.cuh"
+#include "kernels/cuda/device_fuse.cuh"
 #include "kernels/cuda/selftest.h"
 #include "kernels/now.h"
 
@@ -87,6 +87,7 @@ static void cuda_begin(device *d, const device_row *rows, int n_rows, const floa
     d->next = 0;
     d->n_steps = d->i_step = 0;
     d->is_back = true; /* of no ops */
+    d->is_latent = false;
     d->ops.clear();
     d->x_comes = x != nullptr;
     d->x_is_back = d->x_comes;
@@ -259,9 +260,9 @@ static int launch_ops(device *d, size_t from, bool padded, int n_words)
     if (rc == 0 && n_words)
         rc = cudaMemcpyAsync(d->lists, d->host.lists, (size_t)n_words * sizeof *d->lists, cudaMemcpyHostToDevice,
                              d->stream);
-    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error; i++) {
+    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error;) {
         if (begins_step(d, i)) rc = go_on(d, &d->ops[i - 1], padded);
-        if (rc == 0) rc = run_op(d, &d->ops[i]);
+        if (rc == 0) rc = run_some(d, from, &i);
     }
     const device_op *last = &d->ops[d->next - 1];
     if (rc == 0 && last->kind == DEVICE_HEAD) rc = copy_verdict(d, last);
@@ -321,10 +322,9 @@ static void run_ops(device *d, size_t from, bool padded, int n_words)
     replay *r = padded && d->captures ? replay_of(d, from) : nullptr;
     if (r && !r->graph) capture(d, r, from, n_words);
     if (r && r->graph) {
-        for (size_t i = from; i < d->next; i++) {
+        for (size_t i = from; i < d->next; i++)
             if (begins_step(d, i)) enter_step(d, d->i_step + 1, true);
-            if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i], false);
-        }
+        note_replay(d, from);
         check(d, cudaGraphLaunch(r->graph, d->stream));
     } else {
         check(d, launch_ops(d, from, padded, n_words));
@@ -339,6 +339,7 @@ static void cuda_run(device *d)
     while (d->next < d->ops.size() && !d->lost && !d->comms.error) {
         const size_t from = d->next;
         const bool padded = pads(d, from);
+        check(d, write_ready(d));
         int n_words = 0;
         enter_step(d, d->i_step, padded);
         while (d->next < d->ops.size() && place_lists(d, &d->ops[d->next], padded, &n_words)) d->next++;
@@ -424,9 +425,8 @@ static void cuda_logits(device *d, float *out, size_t ld, int i_matrix, int row,
 {
     const int n_panels = (n + PANEL - 1) / PANEL;
     if (!enter(d) || n_rows == 0) return;
-    d->after_kernel = false;
-    if (d->is_latent) check(d, run_ready(d, &d->latent));
-    if (check(d, run_product(d, i_matrix, row, n_rows, i_panel, n_panels, d->logits, HEAD_CHUNK, alone_on(d))))
+    if (check(d, write_ready(d)) &&
+        check(d, run_product(d, i_matrix, row, n_rows, i_panel, n_panels, d->logits, HEAD_CHUNK, alone_on(d))))
         copy_rows(d, out, ld, d->logits, HEAD_CHUNK, n_rows, n_panels * PANEL, cudaMemcpyDeviceToHost);
 }
 
@@ -587,6 +587,7 @@ static device_table table_of()
     t.matrix_bytes = cuda_matrix_bytes;
     t.chosen = cuda_chosen;
     t.next = cuda_next;
+    t.rows = 4 * WIDE_ROWS; /* tiles of 128 rows, four of them beside each other to fill a card */
     return t;
 }
 

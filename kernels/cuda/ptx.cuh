@@ -166,10 +166,10 @@ static __device__ __forceinline__ uint4 load_4(shared_at at)
     return v;
 }
 
-/* A barrier for one bulk copy after another. */
-static __device__ __forceinline__ void barrier_open(shared_at at)
+/* A barrier for n bulk copies after others. */
+static __device__ __forceinline__ void barrier_open(shared_at at, int n)
 {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(at) : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(n) : "memory");
 }
 
 /* The copy engine sees those that this thread has opened. */
@@ -243,14 +243,14 @@ static __device__ __forceinline__ int cluster_rank()
 static __device__ __forceinline__ void cluster_arrive()
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #endif
 }
 
 static __device__ __forceinline__ void cluster_wait()
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 #endif
 }
 
@@ -374,9 +374,9 @@ static inline shared_at shared_at_of(uint8_t *p)
     return p;
 }
 
-static inline void barrier_open(shared_at at)
+static inline void barrier_open(shared_at at, int n)
 {
-    emulated_barrier_open(reinterpret_cast<uint64_t *>(at), 1);
+    emulated_barrier_open(reinterpret_cast<uint64_t *>(at), (unsigned)n);
 }
 
 static inline void barriers_are_open() {}

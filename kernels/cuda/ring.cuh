@@ -42,7 +42,7 @@ static __device__ __forceinline__ void ring_open(ring<STAGES, BYTES> &r, shared_
     r.kept_bytes = kept(n_bytes + lane) - lane; /* of the same number in all lanes kept would do nothing */
     ring_begin(r);
     if (has_bulk_copies()) {
-        if (lane < STAGES) barrier_open(memory + lane * r.stride + BYTES);
+        if (lane < STAGES) barrier_open(memory + lane * r.stride + BYTES, 1);
         barriers_are_open();
     }
     __syncwarp();

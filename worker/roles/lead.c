@@ -333,7 +333,7 @@ static void note_text(struct lead *l, const struct part *part)
 
 void lead_join(struct lead *l, const struct part *part, bool is_shared)
 {
-    int32_t ids[PASS_ROWS];
+    int32_t ids[PASS_ROWS_MOST];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
     note_text(l, part);
     if (part->from) slots_copy(l->c.slots, part->slot, part->from - 1, part->at);

@@ -49,8 +49,9 @@
 #include "worker/roles/slots.h"
 
 enum {
-    PASS_ROWS = 128, /* rows of a pass: enough that arithmetic, not reading weights, bounds a prompt */
-    MAX_JOBS = 256   /* parts of the coordinator that wait or are being computed */
+    PASS_ROWS = 128,      /* rows of a pass: enough that arithmetic, not reading weights, bounds a prompt */
+    PASS_ROWS_MOST = 512, /* where a device asks for more */
+    MAX_JOBS = 256        /* parts of the coordinator that wait or are being computed */
 };
 
 struct draft_order { /* for a text whose slot ends with big's next id */
@@ -81,7 +82,7 @@ struct lead_drafts {
 struct lead_config {
     struct slots *slots;          /* borrowed: what the group holds when all passes so far are done */
     struct suffix_memory *memory; /* borrowed: of what big wrote in earlier texts; NULL: none */
-    int max_rows;                 /* of a pass; at most PASS_ROWS */
+    int max_rows;                 /* of a pass; at most PASS_ROWS_MOST */
     int max_parts;                /* of a pass; 0: as many as have room */
     struct lead_drafts drafts;    /* write NULL: of earlier text */
     bool drops_nothing; /* tests: what is known already is computed again, in vain; the text must be the same */

@@ -49,7 +49,7 @@ bool lead_is_shared(const struct lead *l, const struct part *part)
 int lead_rows_left(const struct lead *l, const struct self *s)
 {
     bool bound = l->shares && s->on && s->open.adaptive;
-    if (!bound) return PASS_ROWS;
+    if (!bound) return PASS_ROWS_MOST;
     return s->budget.most ? s->budget.most - s->budget.used + l->n_spare : 0;
 }
 

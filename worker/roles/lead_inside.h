@@ -13,8 +13,8 @@
 
 struct queued_part { /* a part that waits; its rows lie beside it */
     struct part part;
-    struct row rows[PASS_ROWS + 1]; /* one more: see feed_last */
-    int32_t judge[PASS_ROWS][JUDGED_MOST];
+    struct row rows[PASS_ROWS_MOST + 1]; /* one more: see feed_last */
+    int32_t judge[PASS_ROWS_MOST][JUDGED_MOST];
     char plan[PART_PLAN_MOST + 1];
     uint64_t came_us;
 };
@@ -89,7 +89,7 @@ struct lead {
     bool spares;        /* and it is full: rows that a slot which writes by itself has no use for go to the next */
     int n_spare;        /* such rows */
     int n_whole, n_taken_whole; /* rows that those may have which do not share, and have */
-    struct part parts[PASS_ROWS];
+    struct part parts[PASS_ROWS_MOST];
     struct verdict refused[MAX_JOBS + SLOTS_MOST];
     struct lead_step step;
 };

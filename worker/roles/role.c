@@ -6,10 +6,18 @@
 
 static const uint64_t second_ns = 1000000000;
 
+int worker_pass_rows(const struct worker *w)
+{
+    const struct device_table *device = w->device.table;
+    bool alone = group_n_peers(w->group) == 1; /* else another of its group may have no device */
+    int most = device && alone && device->rows > PASS_ROWS ? device->rows : PASS_ROWS;
+    return most < PASS_ROWS_MOST ? most : PASS_ROWS_MOST;
+}
+
 int worker_max_rows(const struct worker *w)
 {
-    int most = w->config->max_rows;
-    return most && most < PASS_ROWS ? most : PASS_ROWS;
+    int asked = w->config->max_rows, most = worker_pass_rows(w);
+    return asked && asked < most ? asked : most;
 }
 
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err)

@@ -17,7 +17,7 @@
 #include "worker/roles/slots.h"
 #include "worker/worker_config.h"
 
-enum { JOB_ARENA = 256 << 10 }; /* ten times the message of a part of PASS_ROWS rows */
+enum { JOB_ARENA = 1 << 20 }; /* ten times the message of a part of PASS_ROWS_MOST rows */
 enum {
     SILENCE_S = 60,    /* without a message from the coordinator */
     GATHER_S = 10,     /* that a gather waits for another shard */
@@ -66,7 +66,8 @@ struct worker {
     bool quit; /* Quit has come */
 };
 
-/* Rows of a pass, at most. */
+/* Rows that a pass of this worker has room for; those that it may have, by --max-rows, too. */
+int worker_pass_rows(const struct worker *w);
 int worker_max_rows(const struct worker *w);
 
 /* Encodes in w->out. */

@@ -18,7 +18,7 @@ struct draft_role {
     /* [n_slots] owns: ids that a text may get in a pass, at most: what is written behind a draft's end costs as much as
      * what is of use, so there are as many as the last draft had, or twice as many, if it might have gone on. */
     int *n_steps;
-    float *x; /* [PASS_ROWS, n_embd] owns */
+    float *x; /* [worker_pass_rows, n_embd] owns */
 };
 
 static int post(struct draft_role *d, const struct draft *draft, struct err *err)
@@ -71,12 +71,12 @@ static void note_extra(struct extra *extra, const struct slot *s, int n_ids)
 }
 
 struct batch { /* of a pass */
-    struct engine_row rows[PASS_ROWS];
-    int32_t ids[PASS_ROWS];
+    struct engine_row rows[PASS_ROWS_MOST];
+    int32_t ids[PASS_ROWS_MOST];
     struct {
         uint32_t slot;
-        int row, n_ids;    /* of the first step; that it got */
-    } answered[PASS_ROWS]; /* whose last row gives an id, in order */
+        int row, n_ids;         /* of the first step; that it got */
+    } answered[PASS_ROWS_MOST]; /* whose last row gives an id, in order */
     int n_rows, n_answered;
     int n_steps, n_all; /* n_rows and n_answered are of the first; n_all: rows of all */
 };
@@ -90,13 +90,14 @@ static bool is_greedy(const struct drafting_text *t)
 static void fill(struct draft_role *d, struct batch *b)
 {
     static const struct row plain = {.wanted = false}, asks = {.wanted = true}, samples = {.wanted = true, .n_top = 1};
+    const int most = worker_pass_rows(d->w);
     for (uint32_t i = 0; i < (uint32_t)d->w->slots.n; i++) {
         struct drafting_text *t = &d->drafting.texts[i];
         const struct slot *s = &d->w->slots.slot[i];
         if (!t->active) continue;
         bool wants = t->until > (uint32_t)s->len;
         if (wants && t->n_fed == s->len) t->n_fed--; /* its answer was not asked for when it was fed */
-        while (t->n_fed < s->len && b->n_rows < PASS_ROWS) {
+        while (t->n_fed < s->len && b->n_rows < most) {
             bool asked = wants && t->n_fed + 1 == s->len;
             struct engine_row *row = &b->rows[b->n_rows];
             const struct row *ask = !asked ? &plain : is_greedy(t) ? &asks : &samples;
@@ -128,7 +129,7 @@ static void add_steps(struct draft_role *d, struct batch *b)
 {
     int n = b->n_answered < d->drafting.n_active ? 1 : engine_steps_most(d->w->engine);
     for (int i = 0; i < b->n_answered; i++) {
-        int of_text = steps_of(d, b->answered[i].slot), of_room = 1 + (PASS_ROWS - b->n_rows) / b->n_answered;
+        int of_text = steps_of(d, b->answered[i].slot), of_room = 1 + (worker_pass_rows(d->w) - b->n_rows) / b->n_answered;
         if (of_text < n) n = of_text;
         if (of_room < n) n = of_room;
     }
@@ -218,7 +219,7 @@ static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
     *d = (struct draft_role){.w = w};
     d->extra = calloc((size_t)w->slots.n, sizeof *d->extra);
     d->n_steps = calloc((size_t)w->slots.n, sizeof *d->n_steps);
-    d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x);
+    d->x = calloc((size_t)worker_pass_rows(w) * (size_t)w->info.shape.n_embd, sizeof *d->x);
     for (int i = 0; d->n_steps && i < w->slots.n; i++) d->n_steps[i] = DEVICE_STEPS;
     int rc = drafting_init(&d->drafting, &w->slots, w->info.shape.n_vocab, err);
     return rc == OK && !(d->extra && d->n_steps && d->x)

@@ -15,18 +15,18 @@ struct verifier {
     struct engine_links links; /* hidden rows that do not go through messages */
 
     /* One pass. Parts with an error have no rows in it. */
-    struct part parts[PASS_ROWS];
+    struct part parts[PASS_ROWS_MOST];
     size_t n_parts;
-    struct engine_row rows[PASS_ROWS];
+    struct engine_row rows[PASS_ROWS_MOST];
     int n_rows;
-    float *x;                              /* [PASS_ROWS, n_embd] owns */
-    int kept[PASS_ROWS], n_came;           /* which rows of those that came are the pass's; of the pass, which go on */
-    struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
+    float *x;                         /* [worker_pass_rows, n_embd] owns */
+    int kept[PASS_ROWS_MOST], n_came; /* which rows of those that came are the pass's; of the pass, which go on */
+    struct verdict_row answers[PASS_ROWS_MOST]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us, drafted_us;
     uint32_t n_tokens; /* that the leader had when it began */
 
     struct drops drops;    /* owns */
-    float *found;          /* [tp, PASS_ROWS] owns: 1 where a shard has found a part to be of no use */
+    float *found;          /* [tp, PASS_ROWS_MOST] owns: 1 where a shard has found a part to be of no use */
     uint32_t n_own_tokens; /* of the last stage */
 
     struct lead *lead;            /* owns; NULL on other shards */
@@ -58,7 +58,7 @@ static void list_rows(struct verifier *v, const struct part *part)
 /* A part joins the pass and its slot's ids, as the leader has it too. It was checked, and there is room. */
 static void append_part(struct verifier *v, const struct part *part)
 {
-    int32_t ids[PASS_ROWS];
+    int32_t ids[PASS_ROWS_MOST];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
     list_rows(v, part);
     slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
@@ -382,7 +382,7 @@ static int lead_pass(struct verifier *v, struct err *err)
     if (v->self_draft.rc != OK) *err = v->self_draft.err;
     int rc = v->self_draft.rc == OK ? post_refusals(v, &step, err) : v->self_draft.rc;
     if (rc != OK || !step.n_rows) return rc;
-    int32_t ids[PASS_ROWS];
+    int32_t ids[PASS_ROWS_MOST];
     v->n_rows = 0;
     for (v->n_parts = 0; v->n_parts < step.n_parts; v->n_parts++) {
         v->parts[v->n_parts] = step.parts[v->n_parts];
@@ -528,8 +528,8 @@ int verifier_serve(struct worker *w, struct err *err)
     v->last = v->stage == g->pp - 1;
     v->links = engine_links(w->engine);
     int rc = OK;
-    v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
-    v->found = calloc((size_t)g->tp * PASS_ROWS, sizeof *v->found);
+    v->x = calloc((size_t)worker_pass_rows(w) * (size_t)w->info.shape.n_embd, sizeof *v->x);
+    v->found = calloc((size_t)g->tp * PASS_ROWS_MOST, sizeof *v->found);
     if (!v->x || !v->found) rc = err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK) rc = drops_init(&v->drops, w->slots.n, err);
     if (rc == OK) rc = self_draft_open(&v->self_draft, w, err);

@@ -35,7 +35,7 @@ int self_draft_open(struct self_draft *d, struct worker *w, struct err *err)
     size_t n_embd = (size_t)info->shape.n_embd;
     d->w = w;
     d->x = calloc(n_embd, sizeof *d->x);
-    d->fresh_x = calloc(PASS_ROWS * n_embd, sizeof *d->fresh_x);
+    d->fresh_x = calloc((size_t)worker_pass_rows(w) * n_embd, sizeof *d->fresh_x);
     d->searches = info->search.share > 0;
     if (d->searches) d->kept_kv = malloc(SWIFT_ROWS * (size_t)info->kv_position_bytes);
     if (!d->x || !d->fresh_x || (d->searches && !d->kept_kv)) return err_set(err, E_LAYOUT, "out of memory");

@@ -29,12 +29,12 @@ struct self_draft {
     float *x; /* [n_embd] of the id that is drafted from; owns */
 
     /* Of a pass. */
-    int begins[PASS_ROWS], bad_entry[PASS_ROWS]; /* of each row: the entry at which it goes on */
+    int begins[PASS_ROWS_MOST], bad_entry[PASS_ROWS_MOST]; /* of each row: the entry at which it goes on */
     /* The rows that go through some entries, before others join them. */
-    struct engine_row fresh[PASS_ROWS];
-    int row_of[PASS_ROWS]; /* each one's in the pass */
-    float *fresh_x;        /* [PASS_ROWS, n_embd] owns */
-    int fresh_bad[PASS_ROWS];
+    struct engine_row fresh[PASS_ROWS_MOST];
+    int row_of[PASS_ROWS_MOST]; /* each one's in the pass */
+    float *fresh_x;             /* [worker_pass_rows, n_embd] owns */
+    int fresh_bad[PASS_ROWS_MOST];
 
     /* Of a search. */
     bool searches;

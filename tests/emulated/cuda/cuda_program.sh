@@ -24,6 +24,16 @@ done
 over 4 does . "${ask[@]}" --little little.gguf --tp 2
 cmp -s out text || wrong "over ranks the text is another"
 
+# A long prompt is one wide pass, of more rows than a CPU takes; in passes of 64 rows it has the same text.
+long=$(printf 'the fish number %d swims ' {1..16})
+ask_long=(generate --big big.gguf --raw --ctx 400 -n 4 --device cuda --trace trace.json "$long")
+does . "${ask_long[@]}"
+mv out text
+rows=$(grep -o '"name": "pass", .*"rows": [0-9]*' trace.json | head -n 1 | grep -o '[0-9]*$')
+[ "${rows:-0}" -gt 128 ] || wrong "the first pass of a long prompt has ${rows:-no} rows"
+does . "${ask_long[@]}" --max-rows 64
+cmp -s out text || wrong "in passes of 64 rows the text is another"
+
 # The CPU's arithmetic: the CPU's own ln p, also in a job beside CPUs.
 lps() { grep -o '"logprobs": [^]]*' "$1" | sort; }
 printf '{"prompt": "%s"}\n' hello "a fish" > two.jsonl # a group each

@@ -8,6 +8,7 @@ the innermost loop around tensor instructions.
 Budgets are the issue slots that a Hopper card has while it reads a weight at full speed (4 schedulers, 132
 multiprocessors at 1.98 GHz, 4.4 TB/s); aims are what a hand-made loop of this arithmetic takes with two panels a warp
 (PERFORMANCE.md), and 1.2 times that is the bound. Forms without an aim must have no more than in November 2026 (MOST).
+Wide tiles (mm_wide.cuh) are counted for 128 token rows, by panels of a tile; the highest one's decode a weight once.
 """
 import collections
 import os
@@ -27,6 +28,8 @@ MOST = {  # by rows and panels, by bits
     (8, 1): {4: 3.1, 5: 3.4, 6: 3.45, 8: 3.0, 16: 1.5}, (8, 2): {4: 2.32, 5: 2.6, 16: .468},
     (16, 2): {4: 2.45, 5: 2.75, 6: 2.8, 8: 2.3, 16: .62}, (32, 2): {4: 2.75, 5: 3.05, 16: .93},
     (16, 1): {16: 1.6}, (32, 1): {16: 2.0}, (64, 1): {4: 4.5, 5: 4.8, 6: 4.75, 8: 4.3, 16: 2.7},
+    (128, 16): {4: 5.1, 5: 5.4, 6: 5.4, 8: 4.95, 16: 3.45}, (128, 8): {4: 7.6, 5: 8.2, 6: 8.25, 8: 7.35, 16: 4.25},
+    (128, 4): {4: 9.6, 5: 10.2, 6: 10.3, 8: 9.35, 16: 6.5},
 }
 CLUSTERS_64 = {4: 4.85, 5: 5.15, 6: 5.3, 8: 4.8, 16: 3.15}  # others as without clusters
 
@@ -47,11 +50,12 @@ def sass(module, cuobjdump):
     return found
 
 
-def hot_loop(body):
+def hot_loop(arch, body):
     """Instructions of the innermost loop with most tensor instructions, and of such the longest; []: there is none."""
     loops = []
+    back = r"^@.*\bBRA\b" if arch == "sm_90a" else r"\bBRA\b"  # there those without a condition come back from a wait
     for address, text in body:
-        match = re.search(r"^@.*\bBRA\b.*?(0x[0-9a-f]+)", text)  # those without a condition come back from a wait
+        match = re.search(back + ".*?(0x[0-9a-f]+)", text)
         if match and int(match[1], 16) < address:
             inside = [t for a, t in body if int(match[1], 16) <= a <= address]
             if any("HMMA" in t for t in inside):
@@ -69,10 +73,12 @@ def main():
         sys.exit(77)
     wrong, rows, n_products = [], {}, collections.Counter()
     for (arch, name), body in sass(module, cuobjdump).items():
-        inside = hot_loop(body)
-        match = re.match(r"_Z\w*?(2mm|10mm_cluster)IL5quant(\d+)ELi(\d+)ELi(\d+)E", name)
+        inside = hot_loop(arch, body)
+        match = re.match(r"_Z\w*?(2mm|7mm_wide|10mm_cluster)IL5quant(\d+)ELi(\d+)ELi(\d+)E", name)
         form, n_rows, n_panels = (FORMS[int(match[2])], 8 * int(match[3]), int(match[4])) if match else (name, 0, 0)
-        clusters = bool(match) and "cluster" in match[1]
+        clusters = bool(match) and match[1] == "10mm_cluster"
+        if match and match[1] == "7mm_wide":
+            n_rows, n_panels = 128, n_panels * n_rows // 16  # 8 warps above each other, or 4 in two columns
         if any(re.search(r"\b(LDL|STL)\b", text) for text in inside):
             wrong.append(f"{arch} {form}, {n_rows} rows: local memory in its hot loop")
         if not match:
@@ -87,7 +93,7 @@ def main():
         else:
             wrong.append(f"{arch} {form}, {n_rows} rows: no loop with tensor instructions")
     print("instructions of a lane for each weight\n"
-          f"{'format':8}{'rows':>6}{'panels':>8}{'':10}{'sm_80':>8}{'sm_90a':>8}{'aim':>8}{'budget':>8}")
+          f"{'format':8}{'rows':>6}{'panels':>8}{'':10}{'sm_80':>8}{'sm_90a':>8}{'a row':>8}{'aim':>8}{'budget':>8}")
     for form, n_rows, n_panels, clusters in sorted({key[:4] for key in rows}):
         key = form, n_rows, n_panels, clusters
         got, aim = rows.get((*key, "sm_90a"), 0), AIMS.get(form, {}).get(n_rows)
@@ -96,10 +102,10 @@ def main():
         if clusters and n_rows == 64:
             most = CLUSTERS_64[bits]
         print(f"{form:8}{n_rows:6}{n_panels:8}{'  clusters' if clusters else '':10}"
-              f"{rows.get((*key, 'sm_80'), 0):8.2f}{got:8.2f}"
+              f"{rows.get((*key, 'sm_80'), 0):8.2f}{got:8.2f}{got / n_rows:8.3f}"
               f"{f'{aim:.2f}' if aim else '-':>8}{BUDGETS[bits]:8.2f}"
               f"{'   misses 1.2 times the aim' if aim and got > 1.2 * aim else ''}"
-              f"{'   over the budget' if got > BUDGETS[bits] else ''}")
+              f"{'   over the budget' if n_rows <= 64 and got > BUDGETS[bits] else ''}")
         if got > most:
             wrong.append(f"{form}, {n_rows} rows, {n_panels} panels{', clusters' if clusters else ''}: "
                          f"{got:.2f} instructions a weight, over {most:.2f}")

@@ -19,7 +19,17 @@
 #include "tests/lib/tiny.h"
 #include "worker/engine/engine.h"
 
-enum { MAX_ROWS = 64, MORE_ROWS = 65, N_OUT = 40, N_PANELS = 3, HEAD_SIZE = N_PANELS * PANEL, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
+enum {
+    MAX_ROWS = 64,
+    MORE_ROWS = 65, /* than go by clusters */
+    MANY_ROWS = 200,
+    N_OUT = 40,
+    N_PANELS = 3,
+    HEAD_SIZE = N_PANELS * PANEL,
+    N_CTX = 320,
+    MOST_IN = 2304,
+    MOST_EMBD = 512
+};
 #define CLEAR 0.25f /* a margin in ln p that no rounding of 11 bits turns */
 
 /* Of all products of the test, of its toys' rows, and what the device says of itself, by Hopper's tensor cores. They
@@ -51,18 +61,23 @@ static void run(struct device *d)
 struct product {
     enum quant type;
     int n_in;
-    uint8_t *rows; /* [N_OUT, row_bytes] */
-    float *x;      /* [MAX_ROWS, n_in] */
+    uint8_t *rows; /* [n_out, row_bytes] */
+    float *x;      /* [n_rows, n_in] */
 };
 
-static struct product product_of(enum quant type, int n_in)
+static struct product product_for(enum quant type, int n_in, size_t n_out, int n_rows)
 {
     struct hard h = {(uint64_t)type * 7919 + (uint64_t)n_in};
     size_t n = hard_row_bytes(type, n_in);
-    struct product p = {type, n_in, hard_alloc(N_OUT * n), hard_alloc(MAX_ROWS * (size_t)n_in * sizeof(float))};
-    for (size_t i = 0; i < N_OUT; i++) hard_weights(&h, p.rows + i * n, type, n_in);
-    hard_floats(&h, p.x, MAX_ROWS * n_in);
+    struct product p = {type, n_in, hard_alloc(n_out * n), hard_alloc((size_t)(n_rows * n_in) * sizeof(float))};
+    for (size_t i = 0; i < n_out; i++) hard_weights(&h, p.rows + i * n, type, n_in);
+    hard_floats(&h, p.x, n_rows * n_in);
     return p;
+}
+
+static struct product product_of(enum quant type, int n_in)
+{
+    return product_for(type, n_in, N_OUT, MAX_ROWS);
 }
 
 static void product_free(struct product *p)
@@ -71,24 +86,24 @@ static void product_free(struct product *p)
     free(p->x);
 }
 
-static int fill_matrix(struct device *d, const struct product *p)
+static int fill_matrix(struct device *d, const struct product *p, int n_out)
 {
-    const int matrix = table->matrix(d, p->type, p->n_in, N_OUT);
+    const int matrix = table->matrix(d, p->type, p->n_in, n_out);
     assert_true(matrix >= 0);
-    for (int i = 0; i < N_PANELS; i++) {
+    for (int i = 0; i * PANEL < n_out; i++) {
         const void *rows[PANEL] = {NULL};
-        for (int j = 0; j < PANEL && i * PANEL + j < N_OUT; j++)
+        for (int j = 0; j < PANEL && i * PANEL + j < n_out; j++)
             rows[j] = p->rows + (size_t)(i * PANEL + j) * hard_row_bytes(p->type, p->n_in);
         table->fill(d, matrix, i, rows);
     }
     return matrix;
 }
 
-/* A device with the matrix; another seed, another order of blocks and threads. */
-static struct device *device_of(const struct product *p, const char *seed, int *matrix)
+/* A device with a matrix of n_out of the rows; another seed, another order of blocks and threads. */
+static struct device *device_for(const struct product *p, const char *seed, int n_out, int max_rows, int *matrix)
 {
     const char *why = "";
-    const struct device_shape shape = {.max_rows = MORE_ROWS,
+    const struct device_shape shape = {.max_rows = max_rows,
                                        .n_embd = p->n_in,
                                        .n_head = 1,
                                        .n_head_kv = 1,
@@ -98,21 +113,26 @@ static struct device *device_of(const struct product *p, const char *seed, int *
                                        .n_slots = 1,
                                        .n_ctx = 8,
                                        .eps = 1e-5f,
-                                       .n_attn = 8,
+                                       .n_attn = HEAD_SIZE,
                                        .n_ff_all = 8,
                                        .group = 1};
     setenv("CUDA_EMULATED_SEED", seed, 1);
     struct device *d = table->open(&shape, &why);
     if (!d) fail_msg("%s", why);
-    *matrix = fill_matrix(d, p);
+    *matrix = fill_matrix(d, p, n_out);
     return d;
 }
 
-/* out[n, N_PANELS * PANEL] of rows which[0..n). */
-static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
+static struct device *device_of(const struct product *p, const char *seed, int *matrix)
 {
-    static struct device_row rows[MORE_ROWS];
-    static float x[MORE_ROWS * MOST_IN], cs[2 * MORE_ROWS * HEAD_SIZE];
+    return device_for(p, seed, N_OUT, MORE_ROWS, matrix);
+}
+
+/* Rows which[0..n) are those that products read. */
+static void make_ready(struct device *d, const struct product *p, const int *which, int n)
+{
+    static struct device_row rows[MANY_ROWS];
+    static float x[MANY_ROWS * MOST_IN], cs[2 * MANY_ROWS * HEAD_SIZE];
     const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 3};
     for (int i = 0; i < n; i++) {
         rows[i] = (struct device_row){.bad = -1};
@@ -123,6 +143,12 @@ static void multiply(struct device *d, const struct product *p, int matrix, cons
     run(d);
     table->end(d, rows, x);
     for (int i = 0; i < n; i++) assert_int_equal(rows[i].bad, -1);
+}
+
+/* out[n, N_PANELS * PANEL] of these rows. */
+static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
+{
+    make_ready(d, p, which, n);
     table->logits(d, out, N_PANELS * PANEL, matrix, 0, n, 0, N_OUT);
 }
 
@@ -221,6 +247,50 @@ static void products_of_every_format_are_close_and_their_bits_depend_on_nothing_
         }
     check_product(QUANT_F16, 72); /* no multiple of a block */
     if (h != PRODUCTS_HASH) fail_msg("the products' hash is 0x%llxu", (unsigned long long)h);
+}
+
+/* Of many rows at once: each form that takes more than 64, on cards with and without room for the highest tile. */
+static void check_many(enum quant type, int n_in)
+{
+    enum { WIDTH = 256, MANY_OUT = 250 };
+    static float few[MANY_ROWS * WIDTH], many[MANY_ROWS * WIDTH];
+    static const struct {
+        const char *generation;
+        int n_rows, row, i_panel, n_out; /* rows, and outputs of panels, from one on */
+    } cases[] = {{"9", 65, 0, 0, 40}, {"9", 128, 0, 5, 125}, {"9", 129, 0, 0, 250}, {"8", 200, 50, 1, 234}};
+    struct product p = product_for(type, n_in, MANY_OUT, MANY_ROWS);
+    int which[MANY_ROWS], matrix;
+    struct device *d = device_for(&p, "5", MANY_OUT, MANY_ROWS, &matrix);
+    for (int i = 0; i < MANY_ROWS; i++) which[i] = i;
+    for (int i = 0; i < MANY_ROWS; i += MAX_ROWS) {
+        int n = MANY_ROWS - i < MAX_ROWS ? MANY_ROWS - i : MAX_ROWS;
+        make_ready(d, &p, which + i, n);
+        table->logits(d, few + i * WIDTH, WIDTH, matrix, 0, n, 0, MANY_OUT);
+    }
+    table->close(d);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int n = cases[c].n_rows, row = cases[c].row, first = cases[c].i_panel * PANEL;
+        setenv("CUDA_EMULATED_GENERATION", cases[c].generation, 1);
+        d = device_for(&p, "6", MANY_OUT, MANY_ROWS, &matrix);
+        for (int i = 0; i < n; i++) which[i] = (i * 29 + n) % MANY_ROWS;
+        make_ready(d, &p, which, n);
+        table->logits(d, many, WIDTH, matrix, row, n - row, cases[c].i_panel, cases[c].n_out);
+        table->close(d);
+        for (int i = row; i < n; i++)
+            if (memcmp(many + (i - row) * WIDTH, few + which[i] * WIDTH + first, (size_t)cases[c].n_out * sizeof *few))
+                fail_msg("format %d, %d in: a row among %d differs from itself among 64", (int)type, n_in, n);
+    }
+    unsetenv("CUDA_EMULATED_GENERATION");
+    product_free(&p);
+}
+
+static void products_of_many_rows_have_the_bits_of_few(void **state)
+{
+    (void)state;
+    for (int i = 0; kernels_format(i); i++) {
+        enum quant type = *kernels_format(i);
+        check_many(type, type >= QUANT_Q2_K && type <= QUANT_Q6_K ? 768 : 288);
+    }
 }
 
 /* ---- attention ---- */
@@ -462,7 +532,7 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
     int32_t judge[N_ASKED * N_JUDGE];
     struct device_row rows[N_ASKED];
     struct device_ask asks[N_ASKED];
-    struct head_part expected[N_ASKED][N_CHUNKS], parts[N_ASKED * N_CHUNKS];
+    struct head_part expected[N_ASKED][N_CHUNKS], parts[N_ASKED * N_CHUNKS], twice[N_ASKED * N_CHUNKS];
     struct head_pick picks[N_ASKED];
     float judged[N_ASKED * N_JUDGE], asked[N_ASKED * N_JUDGE];
     for (int i = 0; i < N_ASKED; i++) {
@@ -538,6 +608,9 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
         if (!passes[p].n_more) continue;
         head.n_best = passes[p].n_more;
         run_head(d, rows, &head);
+        table->head(d, twice, asked);
+        assert_memory_equal(judged, asked, sizeof asked);
+        assert_memory_equal(parts, twice, (size_t)(whole ? N_ASKED : N_ASKED * N_CHUNKS) * sizeof *parts);
         table->chosen(d, picks, best);
         check_chosen(logits, asks, head.n_best, picks, best);
     }
@@ -661,16 +734,17 @@ static struct counts counts_after(int n)
     return c;
 }
 
-/* 1 and 5 rows are of one class. */
+/* 1 and 5 rows are of one class. A block is q, k and v; place; attend; o; add; gate and up; activate; down; add. */
 static void a_pass_that_was_seen_before_is_one_launch(void **state)
 {
     (void)state;
     struct tiny_spec s = tiny_spec(QUANT_Q8_0);
     if (getenv("PILOTFISH_DEVICE_MODULE")) skip();
     assert_int_equal(tiny_write(path, &s), 0);
-    const struct counts one = counts_after(1), four = counts_after(4);
-    assert_int_equal(four.graphs - one.graphs, 7); /* of 8 passes */
+    const struct counts one = counts_after(1), four = counts_after(4), again = counts_after(1); /* so far, each */
+    assert_int_equal(four.graphs - one.graphs, 7);                                              /* of 8 passes */
     assert_true(one.graphs >= 1 && four.begun - one.begun > (four.kernels - one.kernels) / 3);
+    assert_true((four.kernels - one.kernels) - (again.kernels - four.kernels) <= 6 * (9 * s.n_blocks + 10));
 }
 
 static void few_heads(struct tiny_spec *s)
@@ -775,6 +849,81 @@ static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
     product_free(&p);
 }
 
+enum { FUSED_ROWS = 9, FUSED_IN = 288, FUSED_OUT = FUSED_ROWS * HEAD_SIZE };
+
+static const int some_rows[] = {8, 3, 1, 6, 5};
+static const struct fused_case {
+    int n_rows;       /* of the pass; those past FUSED_ROWS are zeros */
+    const int *which; /* NULL: all */
+    int n, bad[FUSED_ROWS];
+} fused_cases[] = {
+    {FUSED_ROWS, NULL, FUSED_ROWS, {-1, -1, -1, 7, 7, -1, 7, -1, -1}},
+    {FUSED_ROWS, some_rows, 5, {-1, -1, -1, 7, 9, -1, 7, -1, -1}},
+    {MORE_ROWS, some_rows, 5, {-1, -1, -1, 7, 9, -1, 7, -1, -1}}, /* whose ADD leaves no scales */
+};
+
+/* X normed, of all rows or of some, times three matrices; at_once: in one run, so that products make what they read. */
+static void norm_and_multiply(const struct product p[2], bool at_once, const struct fused_case *c, float *out,
+                              struct device_row *rows)
+{
+    static float x[MORE_ROWS * FUSED_IN], y[MORE_ROWS * FUSED_IN];
+    static const enum device_buffer buffers[] = {DEVICE_Q, DEVICE_K, DEVICE_V};
+    float norm[FUSED_IN], cs[2 * MORE_ROWS * HEAD_SIZE] = {0};
+    int matrices[3];
+    struct device *d = device_of(&p[0], at_once ? "6" : "7", &matrices[0]);
+    matrices[1] = fill_matrix(d, &p[1], N_OUT);
+    matrices[2] = fill_matrix(d, &p[0], N_OUT);
+    for (int i = 0; i < FUSED_IN; i++) norm[i] = i == 40 ? 1e5f : 1.0f + (float)i / 1024;
+    for (int i = 0; i < FUSED_ROWS * FUSED_IN; i++) x[i] = p[0].x[i] / 2, y[i] = p[0].x[i] / 4;
+    for (int i = 0; i < FUSED_ROWS; i++)
+        x[i * FUSED_IN + 40] = y[i * FUSED_IN + 40] = i == 6 ? 1e3f : 0; /* f16 does not hold it, normed */
+    x[3 * FUSED_IN + 287] = INFINITY;
+    y[4 * FUSED_IN + 1] = NAN;
+    for (int i = 0; i < c->n_rows; i++) rows[i] = (struct device_row){0, i < FUSED_ROWS ? i : 0, -1};
+    const struct device_op add = {.kind = DEVICE_ADD, .norm = DEVICE_NONE, .step = .5f};
+    const struct device_op last = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 9};
+    struct device_op op = {
+        .kind = DEVICE_READY, .buffer = DEVICE_X, .entry = 7, .rows = c->which, .n_rows = c->which ? c->n : 0};
+    op.norm = table->vector(d, norm, FUSED_IN);
+    table->begin(d, rows, c->n_rows, x, cs);
+    table->put(d, DEVICE_Y, y, FUSED_IN, c->n_rows, FUSED_IN);
+    table->record(d, &add);
+    table->record(d, &op);
+    for (int i = 0; i < 3; i++) {
+        const struct device_op product = {
+            .kind = DEVICE_PRODUCT, .buffer = buffers[i], .matrix = matrices[i], .n_rows = op.n_rows};
+        if (!at_once) run(d);
+        table->record(d, &product);
+    }
+    if (!at_once) run(d);
+    table->record(d, &last);
+    run(d);
+    memset(out, 0, 3 * FUSED_OUT * sizeof *out);
+    for (int i = 0; i < 3; i++) table->get(d, out + i * FUSED_OUT, HEAD_SIZE, buffers[i], c->n, HEAD_SIZE);
+    table->end(d, rows, x);
+    table->close(d);
+}
+
+static void products_that_norm_their_rows_have_the_bits_of_rows_normed_before(void **state)
+{
+    (void)state;
+    static float fused[3 * FUSED_OUT], before[3 * FUSED_OUT];
+    const enum quant types[][2] = {{QUANT_Q8_0, QUANT_Q8_0}, {QUANT_BF16, QUANT_Q5_1}};
+    for (int t = 0; t < 2; t++) {
+        struct product p[2] = {product_of(types[t][0], FUSED_IN), product_of(types[t][1], FUSED_IN)};
+        for (size_t k = 0; k < sizeof fused_cases / sizeof *fused_cases; k++) {
+            const struct fused_case *c = &fused_cases[k];
+            struct device_row rows[2][MORE_ROWS];
+            norm_and_multiply(p, true, c, fused, rows[0]);
+            norm_and_multiply(p, false, c, before, rows[1]);
+            assert_memory_equal(fused, before, sizeof fused);
+            for (int i = 0; i < 2 * FUSED_ROWS; i++)
+                assert_int_equal(rows[i / FUSED_ROWS][i % FUSED_ROWS].bad, c->bad[i % FUSED_ROWS]);
+        }
+        for (int i = 0; i < 2; i++) product_free(&p[i]);
+    }
+}
+
 static void it_says_which_devices_there_are(void **state)
 {
     (void)state;
@@ -847,7 +996,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_every_format_are_close_and_their_bits_depend_on_nothing_else),
+        cmocka_unit_test(products_of_many_rows_have_the_bits_of_few),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
+        cmocka_unit_test(products_that_norm_their_rows_have_the_bits_of_rows_normed_before),
         cmocka_unit_test(attention_is_close_and_its_bits_depend_on_nothing_else),
         cmocka_unit_test(a_value_that_f16_does_not_hold_is_of_its_row_alone),
         cmocka_unit_test(a_verdict_has_the_bits_of_the_logits),
