@@ -391,9 +391,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode)
 {
     guard lock(mutex);
     (void)mode;
+    if (d.sticky != cudaSuccess) return d.sticky; /* and it does not capture */
     if (of(s)->captured) return cudaErrorInvalidValue;
     of(s)->captured = new emulated_graph;
-    return d.sticky;
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
