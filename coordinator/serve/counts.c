@@ -64,7 +64,7 @@ static const struct {
      offsetof(struct counts, total.n_accepted)},
     {"late_tokens_total", NULL, "Drafted tokens that came after the big model had written the same.",
      offsetof(struct counts, total.n_late)},
-    {"dropped_tokens_total", NULL, "Drafted tokens behind a wrong one, or the end.",
+    {"dropped_tokens_total", NULL, "Drafted tokens that were neither judged nor late.",
      offsetof(struct counts, total.n_dropped)},
     {"draft_pauses_total", NULL, "How often the draft policy paused drafting.",
      offsetof(struct counts, total.n_pauses)},

@@ -86,16 +86,22 @@ static double chance_of_each(int n, double n_right)
     return low;
 }
 
-/* Big's next id, and drafts behind it that the slot writes by itself. Those of earlier text are known now; how likely
- * they are is the mean of what the match says and of how often the slot's drafts were right. */
-static void want_own(struct lead *l, uint32_t slot)
+/* Big's next id, and drafts behind it that the slot writes by itself. */
+static void want_own(struct lead *l, struct self *s)
 {
-    struct self *s = &l->self[slot];
     int64_t room = s->open.draft_max ? lead_draft_room(l, s, 0) : 0;
     if (s->budget.least || s->budget.blocked || !lead_would_go_on(s)) return;
+    s->budget.own = true;
     s->budget.least = 1;
     s->budget.more = room > 0 ? draft_policy_window(&s->policy, (int)room) : 0;
-    if (l->c.drafts.write || !s->open.adaptive || s->budget.more <= 0) return;
+}
+
+/* Its own drafts of earlier text are known now; how likely they are is the mean of what the match says and of how often
+ * the slot's drafts were right. */
+static void look_up_own(struct lead *l, uint32_t slot)
+{
+    struct self *s = &l->self[slot];
+    if (!s->budget.own || l->c.drafts.write || s->budget.more <= 0) return;
     struct suffix_draft d = lead_look_up(l, slot, s->budget.more);
     s->budget.more = d.n;
     s->budget.right = sqrt(s->right * chance_of_each(d.n, (double)d.n_right));
@@ -114,8 +120,8 @@ static int want(struct lead *l)
             l->self[part->slot].budget.blocked = true;
     }
     for (int i = 0; i < l->c.slots->n; i++) {
-        const struct self *s = &l->self[i];
-        want_own(l, (uint32_t)i);
+        struct self *s = &l->self[i];
+        want_own(l, s);
         if (s->budget.least && l->n_passes - s->last_pass > WAITS_LONG) n_long += s->budget.least;
     }
     return n_long;
@@ -142,6 +148,18 @@ static void take_plain(const struct lead *l, struct budget *b, int most)
         b->n_rows++;
         b->n_tokens++;
     }
+}
+
+static bool shares(const struct self *s)
+{
+    return s->budget.least && s->open.adaptive;
+}
+
+static int n_sharing(const struct lead *l)
+{
+    int n = 0;
+    for (int i = 0; i < l->c.slots->n; i++) n += shares(&l->self[i]);
+    return n;
 }
 
 static int n_writing(const struct lead *l)
@@ -176,10 +194,13 @@ bool lead_budget_rows(struct lead *l)
     l->shares = l->spares = false;
     l->n_spare = l->n_taken_whole = 0;
     int n_long = want(l);
+    l->shares = n_sharing(l) > 1;
+    if (!l->shares) return true;
     for (int i = 0; i < l->c.slots->n; i++) {
         const struct self *s = &l->self[i];
         const struct slot_budget *sh = &s->budget;
-        if (!sh->least || !s->open.adaptive) continue;
+        if (!shares(s)) continue;
+        look_up_own(l, (uint32_t)i);
         asks[n] = (struct budget_ask){sh->least, sh->more + sh->has_last, sh->n_before, sh->right, s->last_part};
         bool may_wait = sh->n_before > 0 && l->n_passes - s->last_pass <= WAITS_LONG;
         if (may_wait) asks[n].more += asks[n].least;
@@ -187,8 +208,6 @@ bool lead_budget_rows(struct lead *l)
         n_must += !may_wait;
         slots[n++] = i;
     }
-    l->shares = n > 1;
-    if (!l->shares) return true;
     if (l->n_passes % 2) n_long = 0; /* in turns, or where many wait for long nothing would be taken whole */
     take_whole(l, &b, b.max_rows - n_long);
     l->n_whole = b.n_others = b.n_rows;

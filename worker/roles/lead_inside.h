@@ -36,6 +36,7 @@ struct slot_budget { /* of a slot, in one pass */
     double right;    /* the chance that a draft of them is right */
     uint32_t end;    /* position behind them all */
     int most, used;  /* rows that it may have, and has */
+    bool own;        /* they are big's next id, and drafts that it writes by itself */
     bool has_last;   /* their last one judges an id, which may be fed, too */
     bool blocked;    /* what waits of it is not to be shared, or waits for the answer to its own part */
     bool waits;      /* the parts of it that are left wait for the next pass */
