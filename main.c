@@ -383,8 +383,8 @@ static int run_doctor(struct program *p, struct err *err)
     if (!p->launched) return doctor(p, NULL, NULL, err);
     int rc = survey_ranks(&world, p->o.threads, p->o.start_wait_s, &ranks, err);
     if (rc == OK && ranks) rc = doctor(p, &world, ranks, err);
-    free(ranks);
     end_survey(rc, err);
+    free(ranks);
     return rc;
 }
 
@@ -422,8 +422,8 @@ static int run_plan(struct program *p, struct err *err)
     if (ranks) s.n_measured = mpi_survey_hosts(hosts, ranks, world.size);
     if (rc == OK && p->rank == 0) rc = pick_kernels(p, err);
     if (rc == OK && p->rank == 0) rc = command_plan(&p->o, &s, err);
-    free(ranks);
     if (measures) end_survey(rc, err);
+    free(ranks);
     return rc;
 }
 

@@ -440,7 +440,7 @@ void job_close(struct job *j)
 static int n_proposed(const struct job *j)
 {
     const char *device = workers_drafter(&j->workers)->device;
-    return device && *device ? j->c.n_ids : j->c.n_proposed;
+    return device && *device ? j->c.n_ids : j->c.n_proposed; /* NULL: no drafter */
 }
 
 static int open_spec(struct job *j, struct err *err)

@@ -18,8 +18,8 @@ struct metadata { /* zeroed, but for the first two */
     uint32_t n_parts, n_received;
 };
 
-/* Waits until the metadata of these peers has arrived. A worker's Fail is returned. E_PEER: nothing came for start_s (0: it waits for ever), or
- * its parts do not fit together. */
+/* Waits until the metadata of these peers has arrived. A worker's Fail is returned. E_PEER: nothing came for start_s
+ * (0: it waits for ever), or its parts do not fit together. */
 int metadata_receive(struct router *router, struct metadata *list, int n, int start_s, struct err *err);
 void metadata_free(struct metadata *m); /* zeroed is fine */
 

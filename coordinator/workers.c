@@ -39,6 +39,10 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
     show_text(seen->path, sizeof seen->path, h->path, strlen(h->path));
     show_text(seen->cpu, sizeof seen->cpu, h->cpu, strlen(h->cpu));
     show_text(seen->device, sizeof seen->device, h->device ? h->device : "", h->device ? strlen(h->device) : 0);
+    seen->h.host = seen->host;
+    seen->h.path = seen->path;
+    seen->h.cpu = seen->cpu;
+    seen->h.device = seen->device;
     seen->hello = true;
     w->n_hello++;
     return OK;

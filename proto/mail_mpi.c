@@ -24,8 +24,9 @@ enum {
     SLEEP_SENDING_US = 50 /* a long message on its way needs us to look now and then */
 };
 
-/* A message's last bytes: from, to, and its tag. They are at the end, so that the data is aligned as malloc's. */
 enum { HOST_BYTES = 64 };
+
+/* A message's last bytes: from, to, and its tag. They are at the end, so that the data is aligned as malloc's. */
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
@@ -201,6 +202,7 @@ int mpi_start(struct mpi_world *w, int start_s, struct err *err)
         *w = here;
     else
         mpi_finish();
+    if (rc == OK && here.size == 1) end_limit(); /* it may have nobody to lead */
     return rc;
 }
 

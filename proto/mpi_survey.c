@@ -139,7 +139,7 @@ int mpi_survey(struct mpi_rank *ranks, int within_s, struct err *err)
     int rc = code == MPI_SUCCESS ? OK : failed(code, err);
     for (int i = 1; i < size && rc == OK; i++) rc = receive_from(i, &ranks[i], sizeof ranks[i], within_s, err);
     for (int i = 1; i < size && rc == OK; i++) rc = measure(i, bytes, ranks[0].host, within_s, &ranks[i], err);
-    free(bytes);
+    if (rc == OK) free(bytes); /* else MPI may still use it, and ranks: the process is about to end */
     return rc;
 }
 

@@ -17,7 +17,7 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 7 };
+enum { WIRE_VERSION = 8 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { PART_PLAN_MOST = 511 /* bytes of a part's plan */ };

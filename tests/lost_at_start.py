@@ -22,6 +22,7 @@ import time
 pilotfish, tiny, scripts, dies = (os.path.abspath(p) for p in sys.argv[1:5])
 is_long = sys.argv[5:] == ["--long"]
 START_S = 10  # --start-wait: more than MPI takes to start on a busy machine
+ALONE = ("--net-delay", "60", "--self-max", "0", "-n", "100")  # 12 s, one round trip a token
 N_CALLS = 90  # of each process, to its first messages
 lock = threading.Lock()
 n_runs = n_wrong = 0
@@ -60,14 +61,14 @@ GENERATE = ("generate", "--big", "big.gguf", "--raw", "--tp", "2", "--ignore-eos
             "hello")
 
 
-def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", call=GENERATE, **variables):
+def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", call=GENERATE, ranks=3, **variables):
     """kill: called with the running script and the launch's mark, to kill what it likes. says: what the one line has
     to."""
     global n_runs
     with lock:
         n_runs += 1
         mark = f"{os.getpid()}.{n_runs}"
-    command = [f"{scripts}/mpirun", "-n", "3", program, *call[:-1], *options, call[-1]]
+    command = [f"{scripts}/mpirun", "-n", str(ranks), program, *call[:-1], *options, call[-1]]
     environment = {**os.environ, "MARK_OF_THIS_TEST": mark, **variables}
     with tempfile.TemporaryFile() as err:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
@@ -130,6 +131,8 @@ def stopped():
     for what, who in (("before its answer", "2:send1:STOP"), ("amid the measurement", "1:send20:STOP")):
         cases.append(threading.Thread(target=lose, args=(f"the doctor: a rank is stopped {what}", 5),
                                       kwargs={"says": surveyed % int(who[0]), "call": ("doctor",), "DIE": who, **named}))
+    cases.append(threading.Thread(target=lose, args=("one rank goes on after the seconds of --start-wait", 0),
+                                  kwargs={"ranks": 1, "options": ALONE, "PILOTFISH_START_WAIT": wait}))
     for at_once in cases[::2], cases[1::2]:
         for case in at_once:
             case.start()

@@ -121,6 +121,19 @@ static void a_worker_loads_what_it_has_said_and_is_ready_once(void **state)
     workers_free(&w);
 }
 
+static void what_a_worker_says_outlives_its_message(void **state)
+{
+    (void)state;
+    char device[] = "a card";
+    struct workers w;
+    struct hello h = hello_of(DRAFTER);
+    h.device = device;
+    open_with(&w, DRAFTER, &h);
+    memset(device, 0, sizeof device);
+    assert_string_equal(workers_drafter(&w)->device, "a card");
+    workers_free(&w);
+}
+
 /* ---- whether they fit ---- */
 
 static void workers_that_do_not_fit_are_named_with_what_they_differ_in(void **state)
@@ -472,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_says_hello_once_in_its_own_name_and_in_this_version),
         cmocka_unit_test(a_worker_loads_what_it_has_said_and_is_ready_once),
+        cmocka_unit_test(what_a_worker_says_outlives_its_message),
         cmocka_unit_test(workers_that_do_not_fit_are_named_with_what_they_differ_in),
         cmocka_unit_test(a_group_that_differs_from_the_first_is_refused_with_both_places),
         cmocka_unit_test(a_drafter_needs_memory_for_the_sequences_of_all_groups),
