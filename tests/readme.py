@@ -74,8 +74,9 @@ def main():
     assert WAITS[0] in " ".join(commands), "no bench spec"
     forgotten = [line for line in lines if "--big" in line and not line.startswith(RUN + LEFT_OUT)]
     assert len(commands) >= 14 and not forgotten, (len(commands), forgotten)
-    lines += of_devices()
-    commands += of_devices()
+    devices = of_devices()
+    lines += devices
+    commands += devices
     setup = open(os.path.join(source, "scripts/lib/setup.sh"), encoding="utf-8").read()
     packages = re.search(r"^build_packages=\((.*?)\)", setup, re.M | re.S).group(1).split()
     unnamed = [name for name in packages if not re.search(rf"\b{re.escape(name)}\b", text)]
