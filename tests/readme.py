@@ -1,5 +1,6 @@
 """Every command of README.md and its Python are run as they stand, but on toys in the places of the models, and with
-shorter waits in place of computing; the packages it names are those that the scripts install.
+shorter waits in place of computing; the packages it names are those that the scripts install. The program's commands
+of docs/devices.md are run on the reference device in place of a card.
    readme.py PILOTFISH TINY SOURCE
 """
 import os
@@ -52,16 +53,30 @@ def make_tree(folder):
         subprocess.run([tiny, os.path.join(folder, model), *options], check=True)
 
 
+def indented_lines(text):
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    indented = "".join(line[4:] + "\n" for line in prose.split("\n") if line.startswith("    "))
+    return indented.replace("\\\n", " ").splitlines()
+
+
+def of_devices():
+    with open(os.path.join(source, "docs/devices.md"), encoding="utf-8") as f:
+        lines = [line for line in indented_lines(f.read()) if line.startswith("build/pilotfish")]
+    assert len(lines) >= 3 and all("--device cuda " in line for line in lines), lines
+    return [line.replace("--device cuda ", "--device reference ") for line in lines]
+
+
 def main():
     text = open(os.path.join(source, "README.md"), encoding="utf-8").read()
     python = re.search(r"```python\n(.*?)```", text, re.S).group(1)
-    prose = re.sub(r"```.*?```", "", text, flags=re.S)
-    indented = "".join(line[4:] + "\n" for line in prose.split("\n") if line.startswith("    "))
-    lines = indented.replace("\\\n", " ").splitlines()
+    lines = indented_lines(text)
     commands = [line for line in lines if line.startswith(RUN)]
     assert WAITS[0] in " ".join(commands), "no bench spec"
     forgotten = [line for line in lines if "--big" in line and not line.startswith(RUN + LEFT_OUT)]
     assert len(commands) >= 14 and not forgotten, (len(commands), forgotten)
+    devices = of_devices()
+    lines += devices
+    commands += devices
     setup = open(os.path.join(source, "scripts/lib/setup.sh"), encoding="utf-8").read()
     packages = re.search(r"^build_packages=\((.*?)\)", setup, re.M | re.S).group(1).split()
     unnamed = [name for name in packages if not re.search(rf"\b{re.escape(name)}\b", text)]

@@ -56,16 +56,14 @@ class Found:
     searches, and lists of plans."""
 
     def __init__(self):
-        self.rows, self.qualities, self.logs, self.searches, self.plans = [], [], [], [], []
+        self.rows, self.qualities = [], []
+        self.logs, self.searches, self.plans = {}, {}, {}
 
     def add(self, path, number, row):
         kinds = [kind for kind, is_one in ((self.logs, report_found.is_of_log), (self.plans, report_found.is_plan),
                                            (self.searches, report_found.is_of_search)) if is_one(row)]
         if kinds:
-            name = os.path.basename(path)
-            if not kinds[0] or kinds[0][-1][0] != name:
-                kinds[0].append((name, []))
-            kinds[0][-1][1].append(row)
+            kinds[0].setdefault(path, []).append(row)
         elif is_quality(row):
             self.qualities.append(row)
         elif row.get("mode") in MODES and isinstance(row.get("tokens_per_s"), float):
@@ -262,13 +260,18 @@ def write_csv(path, rows):
         writer.writerows(rows)
 
 
+def by_name(files):
+    """Several may have one name, in folders of their own."""
+    return [(os.path.basename(path), rows) for path, rows in files.items()]
+
+
 def write_page(out, found):
     stem, parts = os.path.splitext(out)[0], []
     sections = [(heading, name, charts_of(found.rows)) for heading, name, charts_of in SECTIONS]
     sections.append(("Quality against speed", "quality", against_quality(found.qualities)))
-    sections.append(("Training", "training", report_found.losses(found.logs)))
-    sections.append(("What can be left out", "search", report_found.searches(found.searches)))
-    sections.append(("What plans cost and what they are worth", "plans", report_found.frontiers(found.plans)))
+    sections.append(("Training", "training", report_found.losses(by_name(found.logs))))
+    sections.append(("What can be left out", "search", report_found.searches(by_name(found.searches))))
+    sections.append(("What plans cost and what they are worth", "plans", report_found.frontiers(by_name(found.plans))))
     for heading, name, charts in sections:
         figures, used = [], []
         for svg, like in charts:

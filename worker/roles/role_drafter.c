@@ -129,7 +129,8 @@ static void add_steps(struct draft_role *d, struct batch *b)
 {
     int n = b->n_answered < d->drafting.n_active ? 1 : engine_steps_most(d->w->engine);
     for (int i = 0; i < b->n_answered; i++) {
-        int of_text = steps_of(d, b->answered[i].slot), of_room = 1 + (worker_pass_rows(d->w) - b->n_rows) / b->n_answered;
+        int of_text = steps_of(d, b->answered[i].slot);
+        int of_room = 1 + (worker_pass_rows(d->w) - b->n_rows) / b->n_answered;
         if (of_text < n) n = of_text;
         if (of_room < n) n = of_room;
     }
