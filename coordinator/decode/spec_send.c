@@ -177,8 +177,8 @@ void spec_feed(struct spec *s, struct decode_slot *p)
     int n_out_most = g->c.max_jobs / g->c.n_slots, most;
     while (p->feeding && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most &&
            (most = prompt_room(s, g, p)) > 0) {
-        if (!spec_take_source(s, p)) return; /* the part below says it */
-        int at = p->held, n = q->n_ids + q->n_tail - at;
+        if (!spec_take_source(s, p)) return;                                 /* the part below says it */
+        int at = p->held, n = q->n_ids + (p->ahead.on ? 0 : q->n_tail) - at; /* drafts ahead have parts of their own */
         p->feeding = n > most;
         if (p->feeding) n = q->n_ids - 1 - at < most ? q->n_ids - 1 - at : most;
         spec_post_part(s, p, at, n, q->n_ids);
