@@ -47,6 +47,7 @@ struct replay {
     std::vector<device_op> ops; /* with lists on the device */
     std::vector<step> steps;
     bool begins, x_comes;
+    int ready_tiles;       /* as the READY before them lies; 0: there is none */
     cudaGraphExec_t graph; /* owns; NULL: they have run once */
 };
 
