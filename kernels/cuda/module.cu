@@ -342,7 +342,7 @@ static void cuda_run(device *d)
     while (d->next < d->ops.size() && !d->lost && !d->comms.error) {
         const size_t from = d->next;
         const bool padded = pads(d, from);
-        check(d, write_ready(d));
+        if (!check(d, write_ready(d))) return;
         int n_words = 0;
         enter_step(d, d->i_step, padded);
         while (d->next < d->ops.size() && place_lists(d, &d->ops[d->next], padded, &n_words)) d->next++;
