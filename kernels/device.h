@@ -16,7 +16,7 @@
  * the first n_rows of FF, UP and PAIR then hold what it computed for the rows of the pass that `rows` names.
  *
  * Steps: behind a HEAD a pass may go on with rows of the ids that it found (next), as a drafter does, and the host sees
- * all that came of it at the end.
+ * all that came of it at the end. A pass without next is of one step.
  *
  * A module (worker/device_pick.h) exports `const struct device_table *pf_device(int version)`; NULL: it has another
  * version. DEVICE_VERSION changes with whatever is added here, at the end of a struct; a table of another version is
@@ -101,7 +101,7 @@ enum device_op_kind {
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */
     DEVICE_CLEAR,    /* Y = +0 */
     DEVICE_MIX,      /* row rows[i] of Y += weights[i] * row i of PAIR, rounded twice */
-    DEVICE_HEAD,     /* logits of the first n_rows of READY, reduced (`head`, `chosen`); the last op of a pass */
+    DEVICE_HEAD,     /* logits of the first n_rows of READY, reduced (`head`, `chosen`); the last op of a step */
     DEVICE_GATHER,   /* columns [from[i], from[i+1]) of `buffer`, of the first n_rows: what shard i computed of them */
     DEVICE_SHARE,    /* X = that of shard 0 */
 };
@@ -121,7 +121,8 @@ struct device_op {
     bool first; /* READY: it reads the first n_rows of the buffer; `rows` only says which of the pass are bad then */
     const float *weights; /* MIX: borrowed likewise */
     /* HEAD: of the first n_ids rows of the matrix; row i may have those below rows[i]. Of judge[n_rows, n_judge], rows
-     * of the matrix, the logits are asked for, below 0: none; n_judge <= DEVICE_JUDGED. Both borrowed until `head`. */
+     * of the matrix, the logits are asked for, below 0: none; n_judge <= DEVICE_JUDGED. Both borrowed until `head` and
+     * `chosen`. */
     const int32_t *judge;
     int n_judge, n_ids;
     bool whole;      /* the chunks of a row are merged, in increasing order */
@@ -163,7 +164,8 @@ struct device_table {
     /* 1: done; 0: not yet, at this time of the clock; -1: lost, also since it was done: then what get, end, logits and
      * row gave since the last poll is nothing. */
     int (*poll)(struct device *d, uint64_t until_ns);
-    /* x goes out (NULL: it stays), and which rows are bad. Then another HEAD of the pass may be recorded, run, polled. */
+    /* x goes out (NULL: it stays), and which rows are bad. Then another HEAD of the pass may be recorded, run and
+     * polled. */
     void (*end)(struct device *d, struct device_row *rows, float *x);
     /* out[n_rows, ld] = READY rows [row, row + n_rows) . rows [16 i_panel, + n) of a matrix; whole panels. */
     void (*logits)(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n);
@@ -203,10 +205,11 @@ struct device_table {
     /* After end, of a HEAD with asks: picks[n_rows], best[n_rows, n_best], best first; ids are rows of the matrix.
      * NULL where head is. */
     void (*chosen)(struct device *d, struct head_pick *picks, struct device_best *best);
-    /* A pass of several steps, DEVICE_STEPS at most, run at once: recorded behind a HEAD that is whole, judges no ids and
-     * has no asks. What is recorded from here on is of these rows, as many as that HEAD's; X of row i is scale * the row
-     * of `matrix` that it found for its row i. cs: as begin's, of these rows. All rows of the pass are max_rows at most.
-     * It gives no x; what end and head give is of all steps, one behind another. NULL: the device lacks it. */
+    /* A pass of several steps, DEVICE_STEPS at most, run at once: recorded behind a HEAD. All of its HEADs are whole,
+     * judge no ids and have no asks. What is recorded from here on is of these rows, as many as that HEAD's; X of row i
+     * is scale * the row of `matrix` that it found for its row i. cs: as begin's, of these rows. All rows of the pass
+     * are max_rows at most. It gives no x; what end and head give is of all steps, one behind another. NULL: the device
+     * lacks it. */
     void (*next)(struct device *d, const struct device_row *rows, int n_rows, const float *cs, int matrix, float scale);
     int rows; /* of a prompt that a pass is to have, where there are as many; 0: as many as the CPU takes */
 };

@@ -47,6 +47,7 @@ struct replay {
     std::vector<device_op> ops; /* with lists on the device */
     std::vector<step> steps;
     bool begins, x_comes;
+    int ready_tiles;       /* as the READY before them lies; 0: there is none */
     cudaGraphExec_t graph; /* owns; NULL: they have run once */
 };
 
@@ -250,8 +251,9 @@ static bool stage(device *d, size_t n)
 {
     if (n <= d->staged_bytes) return true;
     check(d, cudaStreamSynchronize(d->stream)); /* those before are read */
+    if (!take(d, &d->staged, n * N_STAGED) || !pin(d, &d->host.panel, n * N_STAGED)) return false;
     d->staged_bytes = n;
-    return take(d, &d->staged, n * N_STAGED) && pin(d, &d->host.panel, n * N_STAGED);
+    return true;
 }
 
 /* Room for the chunks of a matrix that may be a head. */
@@ -259,10 +261,12 @@ static bool take_chunks(device *d, int n_out)
 {
     const int n = (n_out + HEAD_CHUNK - 1) / HEAD_CHUNK + 1;
     if (n <= d->ld_parts) return true;
+    if (!take(d, &d->parts, (size_t)(d->rows_room * n)) ||
+        !pin(d, &d->host.parts, (size_t)(d->rows_room * n + d->steps_room)) ||
+        !take(d, &d->picks, (size_t)(d->rows_room * n)) || !take(d, &d->offered, (size_t)(DEVICE_BEST * n)))
+        return false;
     d->ld_parts = n;
-    return take(d, &d->parts, (size_t)(d->rows_room * n)) &&
-           pin(d, &d->host.parts, (size_t)(d->rows_room * n + d->steps_room)) &&
-           take(d, &d->picks, (size_t)(d->rows_room * n)) && take(d, &d->offered, (size_t)(DEVICE_BEST * n));
+    return true;
 }
 
 static size_t cuda_matrix_bytes(enum quant type, int n_in, int n_out)

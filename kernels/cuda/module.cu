@@ -88,6 +88,7 @@ static void cuda_begin(device *d, const device_row *rows, int n_rows, const floa
     d->n_steps = d->i_step = 0;
     d->is_back = true; /* of no ops */
     d->is_latent = false;
+    d->ready_tiles = 0;
     d->ops.clear();
     d->x_comes = x != nullptr;
     d->x_is_back = d->x_comes;
@@ -280,8 +281,9 @@ static bool alike(const step &a, const step &b)
 static bool is_of_pass(const device *d, const replay *r, size_t from)
 {
     const size_t n = d->next - from;
-    bool is = r->begins == (from == 0) && r->x_comes == d->x_comes && r->ops.size() == n &&
-              r->steps.size() == (size_t)d->n_steps && !memcmp(r->ops.data(), &d->ops[from], n * sizeof(device_op));
+    bool is = r->begins == (from == 0) && r->x_comes == d->x_comes && r->ready_tiles == d->ready_tiles &&
+              r->ops.size() == n && r->steps.size() == (size_t)d->n_steps &&
+              !memcmp(r->ops.data(), &d->ops[from], n * sizeof(device_op));
     for (size_t i = 0; is && i < r->steps.size(); i++) is = alike(r->steps[i], d->steps[i]);
     return is;
 }
@@ -296,6 +298,7 @@ static replay *replay_of(device *d, size_t from)
                               {d->steps, d->steps + d->n_steps},
                               from == 0,
                               d->x_comes,
+                              d->ready_tiles,
                               nullptr});
     return nullptr;
 }
@@ -339,7 +342,7 @@ static void cuda_run(device *d)
     while (d->next < d->ops.size() && !d->lost && !d->comms.error) {
         const size_t from = d->next;
         const bool padded = pads(d, from);
-        check(d, write_ready(d));
+        if (!check(d, write_ready(d))) return;
         int n_words = 0;
         enter_step(d, d->i_step, padded);
         while (d->next < d->ops.size() && place_lists(d, &d->ops[d->next], padded, &n_words)) d->next++;

@@ -1,5 +1,5 @@
-/* blocks.cc -- grids, clusters, blocks, threads as fibers, and where threads meet. Fibers switch by a few instructions of x86-64,
- * because ucontext asks the kernel each time, and a block of 256 threads switches thousands of times. */
+/* blocks.cc -- grids, clusters, blocks, threads as fibers, and where threads meet. Fibers switch by a few instructions
+ * of x86-64, because ucontext asks the kernel each time, and a block of 256 threads switches thousands of times. */
 #include "blocks.h"
 
 #include <stdarg.h>

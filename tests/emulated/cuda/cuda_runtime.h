@@ -96,7 +96,8 @@ void *emulated_cluster_at(void *p, int rank);
  * is their source read. A bulk copy is counted by a barrier (mbarrier), whose phase ends once `count` threads have
  * arrived and the bytes that they expect are there; copies of a thread (cp.async) come in groups. A block that ends
  * with copies under way, and a wait that nothing can end, are errors. */
-int emulated_generation(); /* 9, or 8, without bulk copies, clusters and kernels beside each other, and with less shared memory */
+/* 9, or 8, without bulk copies, clusters and kernels beside each other, and with less shared memory. */
+int emulated_generation();
 void emulated_barrier_open(uint64_t *at, unsigned count);
 void emulated_barrier_expect(uint64_t *at, unsigned n_bytes); /* arrives */
 void emulated_barrier_wait(uint64_t *at, int parity);

@@ -614,6 +614,19 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
         table->chosen(d, picks, best);
         check_chosen(logits, asks, head.n_best, picks, best);
     }
+    for (int p = 0; p < 3; p++) { /* a HEAD alone; in the end of READY rows that lie otherwise */
+        static const int all[N_ASKED] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+        const struct device_op ready = {
+            .kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .rows = all, .n_rows = p < 2 ? N_ASKED : 8};
+        const struct device_op head = {
+            .kind = DEVICE_HEAD, .matrix = matrix, .rows = limits, .n_rows = 8, .n_ids = N_IDS, .whole = true};
+        table->begin(d, rows, N_ASKED, x, cs);
+        assert_int_equal(table->record(d, &ready), 0);
+        run(d);
+        run_head(d, rows, &head);
+        table->head(d, p ? twice : parts, judged);
+        if (p) assert_memory_equal(parts, twice, 8 * sizeof *parts);
+    }
     table->close(d);
 }
 
