@@ -135,13 +135,13 @@ static int cuda_record(device *d, const device_op *op)
     return 0;
 }
 
-/* Whether ops from one on are padded to a class, so that they may be a graph. Exchanges are in none: members would have
- * to capture together. */
-static bool pads(const device *d, size_t from)
+/* Whether ops are padded to a class, so that they may be a graph: not behind those of a pass which are not, whose rows
+ * came alone. Exchanges are in none: members would have to capture together. */
+static bool pads(const device *d)
 {
     bool is = true;
     for (int i = d->i_step; i < d->n_steps; i++) is = is && d->steps[i].n_rows <= CLASS_MOST;
-    for (size_t i = from; i < d->ops.size(); i++) {
+    for (size_t i = 0; i < d->ops.size(); i++) {
         const device_op *op = &d->ops[i];
         is = is && op->kind != DEVICE_MIX && op->kind != DEVICE_GATHER && op->kind != DEVICE_SHARE && !op->first;
     }
@@ -341,7 +341,7 @@ static void cuda_run(device *d)
     if (!enter(d)) return;
     while (d->next < d->ops.size() && !d->lost && !d->comms.error) {
         const size_t from = d->next;
-        const bool padded = pads(d, from);
+        const bool padded = pads(d);
         if (!check(d, write_ready(d))) return;
         int n_words = 0;
         enter_step(d, d->i_step, padded);
