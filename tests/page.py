@@ -47,7 +47,8 @@ class Page:
         return reply["result"]
 
     def js(self, expression):
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True,
+                         awaitPromise=True)["result"].get("value")
 
     def picture(self, box):
         return self.call("Page.captureScreenshot", clip={**box, "scale": 1}, captureBeyondViewport=True)["data"]
@@ -130,6 +131,12 @@ def report_rows():
 DRAWN = ".title, .x-axis, .y-axis, g[data-name]"
 
 
+def at_rest(page, box):
+    """The picture once what was changed is drawn: two frames later."""
+    page.js("new Promise(f => requestAnimationFrame(() => requestAnimationFrame(() => f(true))))")
+    return page.picture(box)
+
+
 def check_report(page, folder):
     """Each chart's title, axes and series are seen: a picture without one of them is another. Nothing is loaded."""
     rows, path = os.path.join(folder, "rows.jsonl"), os.path.join(folder, "report.html")
@@ -148,12 +155,12 @@ def check_report(page, folder):
                         ".map(e => e.dataset.name || e.getAttribute('class'))")
         box = page.js("(b => ({x: b.x + scrollX, y: b.y + scrollY, width: b.width, height: b.height}))"
                       "(chart.getBoundingClientRect())")
-        whole = page.picture(box)
+        whole = at_rest(page, box)
         for k, name in enumerate(parts):
             page.js(f"parts[{k}].style.visibility = 'hidden'")
-            assert page.picture(box) != whole, f"chart {i}: {name} is not to be seen"
+            assert at_rest(page, box) != whole, f"chart {i}: {name} is not to be seen"
             page.js(f"parts[{k}].style.visibility = ''")
-        assert page.picture(box) == whole and {"title", "x-axis"} <= set(parts), (i, parts)
+        assert at_rest(page, box) == whole and {"title", "x-axis"} <= set(parts), (i, parts)
         seen.update(parts)
     ways = {f"{mode}, {how}" for mode in ("plain", "sequential", "pilotfish") for how in ("simulated", "run")}
     quality = {f"{what}, round trip {rtt} ms" for what in ("BiLD", "exact") for rtt in (0, 80)}
